@@ -1,0 +1,164 @@
+"""The seams of the engine. Everything outside (sources, clouds, chat) is reached through one of these protocols.
+
+The engine never imports a connector or a handler; the composition root hands implementations in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from bot.domain.findings import Finding, Sighting
+from bot.domain.plans import BlastRadius, Call, Change, Reversibility, Risk, Target
+from bot.domain.principals import PlatformIdentity, Standing
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+
+
+class FindingMapper(Protocol):
+    """Pure: one vendor object in, one normalised finding out. Never raises on unknown words, missing or extra fields.
+
+    ``kinds`` names the object kinds understood. ``sight`` and ``map`` raise ``BadInput`` only for an object that
+    cannot be a finding of this source at all.
+    """
+
+    source: str
+
+    def sight(self, raw: Mapping[str, Any]) -> Sighting: ...
+
+    def map(self, raw: Mapping[str, Any]) -> Finding: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Raw finding objects of one page, in the source's shape, and where to go on from.
+
+    ``cursor`` is the state to store together with the findings of this page (JSON-able); ``complete_scopes`` names
+    the scopes (for example ``aws:123456789012:us-east-1:check-id``) of which the run has now delivered everything, so that
+    what was open there and was not seen has vanished.
+    """
+
+    items: Sequence[Mapping[str, Any]]
+    cursor: Mapping[str, Any] | None = None
+    complete_scopes: Sequence[str] = ()
+    notes: Sequence[str] = ()  # understood but carries no finding: said, never silently dropped
+    rejected: Sequence[tuple[str, str]] = ()  # (where, why): could not be understood; kept aside by intake
+
+
+class Poller(Protocol):
+    """Reads a source from a stored cursor. Pages are stored before the next is asked for."""
+
+    source: str
+
+    def poll(self, cursor: Mapping[str, Any] | None, now: datetime) -> AsyncIterator[Page]: ...
+
+
+# --- clouds ----------------------------------------------------------------------------------------------------------
+
+
+class CloudReader(Protocol):
+    """Read-only calls. Absence answers of the cloud are told apart by ``CloudError.code``."""
+
+    async def read(self, call: Call) -> dict[str, Any]: ...
+
+
+class Cloud(CloudReader, Protocol):
+    """Reads and writes. ``write`` raises ``Refused`` (nothing happened), ``RetryLater`` or ``OutcomeUnknown``."""
+
+    async def write(self, call: Call, *, idempotency_key: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Ids that every cloud call carries (user agent; session name, tags or SourceIdentity when a role is assumed)."""
+
+    finding_id: str = ""
+    plan_id: str = ""
+    decision_id: str = ""
+    principal_id: str = ""
+
+
+class CloudFactory(Protocol):
+    """Opens a cloud session for one provider, attributed; ``reader`` never gets write rights."""
+
+    def reader(self, why: Attribution) -> CloudReader: ...
+
+    def writer(self, why: Attribution) -> Cloud: ...
+
+
+# --- playbooks -------------------------------------------------------------------------------------------------------
+
+State = dict[str, Any]  # JSON-able; the resource as read; absence is None, never a false value
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    ok: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookInfo:
+    """What people and the policy see of a playbook."""
+
+    id: str  # s3-block-public-access
+    version: int
+    title: str  # imperative: "Block public access to a bucket"
+    provider: str
+    target_kind: str
+    rules: frozenset[str]  # rule uids that this fixes, "source:rule_uid" or a bare rule_uid
+    risk: Risk
+    reversibility: Reversibility
+    danger: str  # what can break, one or two sentences
+    undo_note: str = ""
+    undo_exposes: bool = False  # undo makes something public again, stops an audit log, deletes backups
+    scope: str = "resource"  # resource | account | account-region: what one run changes
+    checks: tuple[str, ...] = ()  # scanner checks that flip, for the lab table
+    tags: frozenset[str] = field(default_factory=frozenset)
+
+
+class Playbook(Protocol):
+    """inspect -> plan -> (engine applies the plan's calls) -> verify -> roll back.
+
+    Only ``inspect`` does I/O, and only reads. ``changes`` is pure and empty when nothing is to be done: idempotency comes
+    from the plan. ``undo`` is pure: the changes that bring ``now`` back to ``pre``, touching only what the playbook owns.
+    """
+
+    info: PlaybookInfo
+
+    def target(self, finding: Finding) -> Target | None:
+        """The resource to fix for this finding, or None when this playbook cannot (then ``why_not`` says why)."""
+        ...
+
+    async def inspect(self, cloud: CloudReader, target: Target) -> State: ...
+
+    def changes(self, target: Target, state: State) -> list[Change]: ...
+
+    def undo(self, target: Target, pre: State, now: State) -> list[Change]: ...
+
+    def verify(self, target: Target, state: State) -> Verification: ...
+
+    def blast_radius(self, targets: Sequence[Target], states: Mapping[str, State]) -> BlastRadius: ...
+
+
+class PlaybookCatalog(Protocol):
+    def all(self) -> Iterable[Playbook]: ...
+
+    def get(self, playbook_id: str) -> Playbook: ...
+
+    def for_finding(self, finding: Finding) -> Playbook | None: ...
+
+    def for_rule(self, source: str, rule_uid: str) -> Playbook | None: ...
+
+
+# --- chat ------------------------------------------------------------------------------------------------------------
+
+
+class Directory(Protocol):
+    """What a chat or identity platform says of its users and groups, read freshly with a bounded cache."""
+
+    async def standing(self, who: PlatformIdentity) -> Standing: ...
+
+    async def groups(self, who: PlatformIdentity) -> frozenset[str]: ...
