@@ -162,3 +162,27 @@ class Directory(Protocol):
     async def standing(self, who: PlatformIdentity) -> Standing: ...
 
     async def groups(self, who: PlatformIdentity) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What has to go out: the deliverer fills ``view`` (a view of ``bot.domain.views``) at the moment of sending."""
+
+    kind: str  # cause | digest | thread | direct
+    subject: str
+    channel: str  # the platform's channel id; the user id for a direct message
+    view: Any
+    text: str = ""  # the line of a thread reply or direct message
+    thread: str = ""  # message id it belongs under
+
+
+class ChatPoster(Protocol):
+    """Sends rendered views. Raises ``RetryLater`` (with ``after``), ``Refused``, ``Gone`` or ``OutcomeUnknown``."""
+
+    platform: str
+
+    async def post(self, message: Message) -> str:
+        """The message id."""
+        ...
+
+    async def update(self, message: Message, message_id: str) -> None: ...

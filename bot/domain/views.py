@@ -1,0 +1,284 @@
+"""What a person is shown, platform-neutral: the engine fills these, ``cards`` turns them into messages.
+
+Rules
+- Plain facts only: no markup, no platform's syntax. Text from outside is raw here; the renderer escapes it.
+- ``PersonRef.identities`` lets a renderer mention the person on its own platform; the name is for everywhere else.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from .decisions import ApprovalRule, Choice, ExecutionState, RequestState, StepState
+from .findings import Finding, Severity, Status
+from .plans import Plan, PlanKind
+from .principals import PlatformIdentity
+from .triage import Evidence, Priority, Ssvc, Verdict
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PersonRef(_View):
+    id: str  # principal id; "gatehouse" is the bot itself
+    name: str
+    identities: tuple[PlatformIdentity, ...] = ()
+
+
+class Stage(StrEnum):
+    """Where a cause stands in its whole life: decides what the card says and which buttons it has."""
+
+    OPEN = "open"
+    WAITING = "waiting"  # a request waits for votes
+    RUNNING = "running"  # approved; queued, running or verifying
+    FIXED = "fixed"  # applied and verified by an independent read
+    UNVERIFIED = "unverified"  # applied, the read does not agree
+    FAILED = "failed"
+    BLOCKED = "blocked"  # approved, refused at the moment of execution
+    UNDONE = "undone"
+    SNOOZED = "snoozed"
+    EXCEPTED = "excepted"
+    RESOLVED = "resolved"  # the source no longer reports it, or a person closed it there
+
+
+class ResourceLine(_View):
+    uid: str
+    name: str
+    type: str
+    region: str = ""
+    console_url: str = ""
+
+
+class VoteLine(_View):
+    who: PersonRef
+    choice: Choice
+    reason: str
+    at: datetime
+
+
+class RequestView(_View):
+    id: str
+    cause_id: str
+    cause_title: str
+    plan_id: str
+    plan_hash: str
+    plan_title: str
+    kind: PlanKind
+    state: RequestState
+    rule: ApprovalRule
+    revision: int
+    requested_by: PersonRef
+    requested_at: datetime
+    expires_at: datetime
+    votes: tuple[VoteLine, ...] = ()
+    could: tuple[str, ...] = ()  # who may decide, in words: "members of cloud-approvers", "Bob Brown"
+    reason: str = ""
+    decided_at: datetime | None = None
+
+    @property
+    def missing(self) -> int:
+        """Approvals still needed."""
+        return max(0, self.rule.quorum - sum(v.choice is Choice.APPROVE for v in self.votes))
+
+
+class StepLine(_View):
+    position: int
+    summary: str
+    state: StepState
+    error: str = ""
+
+
+class ExecutionView(_View):
+    id: str
+    kind: PlanKind
+    state: ExecutionState
+    why: str = ""
+    decided_by: tuple[PersonRef, ...] = ()
+    steps: tuple[StepLine, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    can_undo: bool = False
+    undo_note: str = ""
+
+
+class HistoryLine(_View):
+    at: datetime
+    who: str
+    what: str
+
+
+class CauseView(_View):
+    """Everything a card of a cause shows."""
+
+    id: str
+    revision: int
+    stage: Stage
+    title: str
+    what: str  # one or two plain sentences: what was found, the first finding's own words
+    risk: str = ""  # why it matters, the source's words
+    priority: Priority
+    decision: Ssvc
+    severity: Severity
+    reasons: tuple[Evidence, ...] = ()
+    sources: tuple[str, ...] = ()
+    rule_uid: str = ""
+    owner: str = ""  # the owner's name, "" when nobody is known
+    owner_reason: str = ""
+    environment: str = "unknown"
+    provider: str = ""
+    account_uid: str = ""
+    account_name: str = ""
+    resources: tuple[ResourceLine, ...] = ()  # the first few; resource_count says how many there are
+    resource_count: int = 0
+    open_count: int = 0
+    total_count: int = 0
+    first_seen: datetime
+    due: datetime | None = None
+    playbook: str = ""
+    playbook_title: str = ""
+    no_fix: str = ""  # why nothing of ours can fix it
+    remediation: str = ""  # the source's advice
+    request: RequestView | None = None  # the latest one
+    execution: ExecutionView | None = None  # the latest one
+    console_url: str = ""
+    source_url: str = ""
+    snoozed_until: datetime | None = None
+    snoozed_by: str = ""
+    note: str = ""
+    history: tuple[HistoryLine, ...] = ()
+
+
+class CauseLine(_View):
+    id: str
+    title: str
+    priority: Priority
+    owner: str
+    where: str  # account and environment, in words
+    open_count: int
+    due: datetime | None = None
+    stage: Stage = Stage.OPEN
+    channel: str = ""
+
+
+class Option(StrEnum):
+    """What the person who looks at a plan may press."""
+
+    ASK = "ask"  # ask others to approve
+    APPROVE = "approve"
+    REJECT = "reject"
+    CANCEL = "cancel"  # take back one's own request
+
+
+class OptionView(_View):
+    option: Option
+    allowed: bool
+    why_not: str = ""  # reason, with who could
+    rule: str = ""
+
+
+class PlanView(_View):
+    """A plan as shown to one person."""
+
+    cause_id: str
+    cause_title: str
+    plan: Plan
+    plan_hash: str
+    rule: ApprovalRule
+    could: tuple[str, ...] = ()
+    expires_at: datetime
+    request: RequestView | None = None
+    options: tuple[OptionView, ...] = ()
+
+    def option(self, option: Option) -> OptionView:
+        return next((o for o in self.options if o.option is option), OptionView(option=option, allowed=False))
+
+
+class FindingLine(_View):
+    id: str
+    title: str
+    severity: Severity
+    priority: Priority
+    status: Status
+    resource: str
+    where: str
+    owner: str
+    cause_id: str
+    due: datetime | None = None
+
+
+class FindingsView(_View):
+    lines: tuple[FindingLine, ...]
+    total: int
+    filters: str = ""  # how the filters were read, in words
+    offset: int = 0
+    limit: int = 20
+
+
+class FindingView(_View):
+    id: str
+    finding: Finding
+    verdict: Verdict | None
+    status: Status
+    status_reason: str = ""
+    owner: str = ""
+    cause_id: str = ""
+    cause_title: str = ""
+    first_seen: datetime
+    changed_at: datetime
+    reopened: int = 0
+    history: tuple[HistoryLine, ...] = ()
+
+
+class DigestView(_View):
+    """What a channel was spared: one message an interval, updated in place."""
+
+    channel: str
+    since: datetime
+    until: datetime
+    revision: int
+    counts: tuple[tuple[Priority, int], ...]
+    lines: tuple[CauseLine, ...]  # the most urgent; total says how many there are
+    total: int
+
+
+class SourceHealth(_View):
+    name: str
+    ok: bool
+    said: str  # one sentence
+    last_ok_at: datetime | None = None
+
+
+class StatusView(_View):
+    at: datetime
+    open_findings: tuple[tuple[Severity, int], ...]
+    open_causes: tuple[tuple[Priority, int], ...]
+    waiting_requests: int
+    running: int
+    held_in_digests: int
+    outbox_waiting: int
+    sources: tuple[SourceHealth, ...]
+    ledger_records: int
+    ledger_head: str
+
+
+class HomeView(_View):
+    person: PersonRef
+    waiting: tuple[RequestView, ...]  # what waits for my approval
+    asked: tuple[RequestView, ...]  # what I asked for
+    mine: tuple[CauseLine, ...]
+    mine_total: int
+    status: StatusView
+
+
+class Notice(_View):
+    """A private sentence to one person: a refusal, a confirmation. ``mend`` says what to do next."""
+
+    ok: bool
+    said: str
+    mend: str = ""
+    rule: str = ""
+    could: tuple[str, ...] = ()

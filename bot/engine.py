@@ -1,0 +1,35 @@
+"""The engine as handlers see it: its services, already wired by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.domain.ids import Clock, IdSource
+    from bot.governance.people import People
+    from bot.governance.policy import Policy
+    from bot.intake.service import Intake
+    from bot.intake.stewardship import Stewardship
+    from bot.remediation.approval import Approvals
+    from bot.remediation.execution import Executor
+    from bot.remediation.planning import Planner
+    from bot.reports.board import Board
+    from bot.settings import Settings
+    from bot.store.database import Database
+
+
+@dataclass(slots=True)
+class Engine:
+    db: Database
+    settings: Settings
+    clock: Clock
+    ids: IdSource
+    board: Board
+    intake: Intake
+    stewardship: Stewardship
+    people: People
+    policy: Policy
+    planner: Planner
+    approvals: Approvals
+    executor: Executor

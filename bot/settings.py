@@ -1,0 +1,254 @@
+"""Settings: ``gatehouse.yml`` (shape below) and the environment (``GATEHOUSE_…``, which wins).
+
+Rules: unknown keys are refused with a suggestion; secrets are ``SecretStr`` and come from the environment; every
+setting has a description (docs/settings.md is generated from them and checked by a test).
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bot.domain.errors import SettingsError
+
+CONFIG_ENV = "GATEHOUSE_CONFIG"
+DEFAULT_CONFIG = "gatehouse.yml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Match(_Section):
+    """Conditions, all of which must hold; a list means any of. Patterns are shell-style (``prod-*``)."""
+
+    account: tuple[str, ...] = Field((), description="Account uid or name patterns")
+    provider: tuple[str, ...] = Field((), description="aws, azure, gcp …")
+    environment: tuple[str, ...] = Field((), description="prod, staging, dev, test, sandbox, unknown")
+    resource_type: tuple[str, ...] = Field((), description="Resource type patterns")
+    source: tuple[str, ...] = Field((), description="Source names")
+    severity: tuple[str, ...] = Field((), description="critical, high, medium, low, informational")
+    rule: tuple[str, ...] = Field((), description="Rule uid patterns")
+    tags: dict[str, str] = Field({}, description="Tag key to value pattern")
+
+    @field_validator("account", "provider", "environment", "resource_type", "source", "severity", "rule", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class OwnerSettings(_Section):
+    """Who owns things and where they talk."""
+
+    name: str = Field(description="Shown on cards")
+    team: str = Field("", description="Team id, when the owner is a person")
+    channels: tuple[str, ...] = Field((), description="platform:channel-id, for example slack:C02SEC")
+
+
+class RouteSettings(_Section):
+    """The first rule that matches names the owner."""
+
+    name: str = Field(description="Shown as the reason")
+    match: Match = Field(default_factory=lambda: Match(), description="When it applies; empty matches everything")
+    owner: str = Field(description="Key of owners")
+
+
+class RoutingSettings(_Section):
+    owners: dict[str, OwnerSettings] = Field({}, description="Owner id to owner")
+    rules: tuple[RouteSettings, ...] = Field((), description="In order; the first that matches wins")
+    owner_tags: tuple[str, ...] = Field(("owner", "team"), description="Tags whose value names an owner id")
+    fallback: tuple[str, ...] = Field((), description="Channels for what nobody owns, and for operators")
+    cards_per_interval: int = Field(5, ge=1, description="New cards a channel gets per interval; the rest is a digest")
+    interval_minutes: int = Field(60, ge=1, description="Length of that interval")
+
+
+class EnvironmentRule(_Section):
+    match: Match
+    environment: Literal["prod", "staging", "dev", "test", "sandbox"]
+
+
+class EnvironmentSettings(_Section):
+    tags: tuple[str, ...] = Field(("env", "environment", "stage"), description="Tags that say the environment")
+    rules: tuple[EnvironmentRule, ...] = Field((), description="Where no tag says it; the first that matches wins")
+
+
+class RuleMatch(_Section):
+    """Which plans an approval rule is for; a list means any of, empty means all."""
+
+    environment: tuple[str, ...] = ()
+    account: tuple[str, ...] = ()
+    playbook: tuple[str, ...] = ()
+    risk: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()  # fix | undo
+
+    @field_validator("environment", "account", "playbook", "risk", "kind", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class GovernanceRule(_Section):
+    """How many, of whom, for how long. Who may at all is Cedar's."""
+
+    name: str
+    match: RuleMatch = Field(default_factory=lambda: RuleMatch())
+    quorum: int = Field(1, ge=1, description="Approvals needed")
+    groups: tuple[str, ...] = Field((), description="Approvers must be in one of these; empty: whom Cedar permits")
+    four_eyes: bool = Field(True, description="Who asked cannot approve")
+    owner_apart: bool = Field(False, description="Members of the owning team cannot approve")
+    expires_minutes: int = Field(240, ge=1)
+    typed_confirmation: bool = Field(False, description="The approver types the number of resources")
+
+
+class GovernanceSettings(_Section):
+    policies: Path | None = Field(None, description="Cedar policy file; the built-in one is used when unset")
+    rules: tuple[GovernanceRule, ...] = Field((), description="First match wins; the built-in default asks for one "
+                                              "approver other than the one who asked")  # fmt: skip
+    max_targets: int = Field(25, ge=1, description="A plan that would change more resources is refused")
+    freeze: bool = Field(False, description="Nothing is executed while true")
+    membership_seconds: int = Field(60, ge=0, description="How long a group membership read is believed")
+
+
+class PersonSettings(_Section):
+    name: str
+    email: str = ""
+    team: str | None = None
+    role: str = ""
+    groups: tuple[str, ...] = ()
+    slack: str | None = Field(None, description="TEAM/USER, the immutable ids: T01ACME/U01ALICE")
+    teams: str | None = Field(None, description="TENANT/OBJECT-ID of Entra")
+    active: bool = True
+
+
+class GroupSettings(_Section):
+    """A group of approvers: who is named here, and who is in the platform's own group, read freshly."""
+
+    members: tuple[str, ...] = Field((), description="Principal ids")
+    slack: str | None = Field(None, description="Id of a Slack user group (S…)")
+
+
+class SlackSettings(_Section):
+    enabled: bool = Field(False, description="Connect to Slack")
+    mode: Literal["socket", "http"] = Field("socket", description="Socket Mode, or signed HTTP at /slack/events")
+    base_url: str = Field("https://slack.com/api/", description="Web API base URL")
+    team: str = Field("", description="Workspace id that clicks must come from; empty: asked at start")
+
+
+class AwsSettings(_Section):
+    endpoint_url: str = Field("", description="Only for a simulated AWS")
+    region: str = Field("us-east-1", description="Home region")
+    read_role: str = Field("", description="Role to read with, {account} is filled in; empty: own credentials")
+    write_role: str = Field("", description="Role to change with, {account} is filled in; empty: own credentials")
+    external_id: SecretStr | None = Field(None, description="External id of both roles")
+    timeout_seconds: float = Field(20, gt=0)
+
+
+class SourceSettings(_Section):
+    """One source to poll. What stands under ``options`` is the connector's own, see docs/sources.md."""
+
+    kind: str = Field(description="Connector: prowler, security_hub …")
+    every_minutes: float = Field(10, gt=0)
+    options: dict[str, Any] = Field({})
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="GATEHOUSE_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    database_url: SecretStr = Field(SecretStr("sqlite:///gatehouse.db"), description="sqlite:///file or postgresql://…")
+    host: str = Field("127.0.0.1", description="Address the HTTP server listens on")
+    port: int = Field(8080, description="Port the HTTP server listens on (health, Slack in HTTP mode)")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+    slack_bot_token: SecretStr | None = Field(None, description="xoxb-…")
+    slack_app_token: SecretStr | None = Field(None, description="xapp-…, for Socket Mode")
+    slack_signing_secret: SecretStr | None = Field(None, description="For HTTP mode")
+    slack: SlackSettings = Field(default_factory=lambda: SlackSettings())
+    aws: AwsSettings = Field(default_factory=lambda: AwsSettings())
+    sources: dict[str, SourceSettings] = Field({}, description="Name to source")
+    routing: RoutingSettings = Field(default_factory=lambda: RoutingSettings())
+    environments: EnvironmentSettings = Field(default_factory=lambda: EnvironmentSettings())
+    governance: GovernanceSettings = Field(default_factory=lambda: GovernanceSettings())
+    people: dict[str, PersonSettings] = Field({}, description="Principal id to person")
+    groups: dict[str, GroupSettings] = Field({}, description="Group id to group")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # the environment wins over the file
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read ``gatehouse.yml`` (or GATEHOUSE_CONFIG, or ``path``) and the environment; ``SettingsError`` says what to mend."""
+    named = path or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
+    file = named or Path(DEFAULT_CONFIG)
+    data: Any = {}
+    if file.exists():
+        try:
+            data = yaml.safe_load(file.read_text("utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file} is not valid YAML: {error}", mend="Mend the file and try again.") from error
+        if not isinstance(data, dict):
+            raise SettingsError(f"{file} must hold a mapping of settings", mend="See gatehouse.example.yml.")
+    elif named is not None:
+        raise SettingsError(f"{file} does not exist", mend=f"Create it or unset {CONFIG_ENV}.")
+    unknown_env = _unknown_environment()
+    if unknown_env:
+        raise SettingsError(unknown_env, mend="See docs/settings.md for every setting.")
+    try:
+        return Settings(**data)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file), mend="See docs/settings.md for every setting.") from error
+
+
+def _unknown_environment() -> str:
+    known = {f"GATEHOUSE_{name.upper()}" for name in Settings.model_fields} | {CONFIG_ENV}
+    for name in sorted(os.environ):
+        if name.startswith("GATEHOUSE_") and name.split("__")[0] not in known:
+            close = get_close_matches(name, known, 1)
+            return f"unknown environment variable {name}" + (f"; did you mean {close[0]}?" if close else "")
+    return ""
+
+
+def _explain(error: ValidationError, file: Path) -> str:
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        said = item["msg"]
+        if item["type"] == "extra_forbidden":
+            said = "unknown setting"
+            close = get_close_matches(str(item["loc"][-1]), _fields_at(item["loc"][:-1]), 1)
+            if close:
+                said += f", did you mean {close[0]!r}?"
+        lines.append(f"{place}: {said}")
+    return f"settings ({file} and environment): " + "; ".join(lines)
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Settings
+    for part in location:
+        if isinstance(model, type) and issubclass(model, BaseModel) and str(part) in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg)) and _is_model(found)), None)
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
