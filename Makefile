@@ -1,0 +1,42 @@
+# The two commands of the README are `make demo` and `make test`; each makes its own virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test lint format install bench lab clean
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' || \
+	  { echo "Gatehouse needs Python 3.11 to 3.13; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/gatehouse demo $(DEMO)
+
+# Everything CI checks: lint, types, import rules, then the tests.
+test: lint
+	@command -v chromium >/dev/null || \
+	  echo "note: no Chromium found, so the browser tests are left out; Debian: apt-get install chromium fonts-noto-color-emoji"
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Figures of docs/performance.md; N findings (default 100000).
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench.ingest $(BENCH)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info
