@@ -1,0 +1,192 @@
+"""The composition root: the one place that sees every room and chooses the real things.
+
+Everything can be replaced by keyword, so that tests and the sandbox run what production runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot.domain.errors import SettingsError
+from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
+from bot.domain.principals import Platform
+from bot.engine import Engine
+from bot.ports import ChatPoster, CloudFactory, Directory
+from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.intake.service import IngestReport
+    from bot.polling import Source
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int], None]
+
+
+def worker_name(ids: IdSource) -> str:
+    """A name no other replica has: host, process and a random part."""
+    return f"{socket.gethostname()}-{os.getpid()}-{ids.new('w')}"
+
+
+def build_engine(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+    directories: Mapping[Platform, Directory] | None = None,
+    clouds: CloudFactory | None = None,
+    worker: str | None = None,
+) -> Engine:
+    """Open (and migrate) the database and wire the services."""
+    from bot.governance.people import People
+    from bot.governance.policy import Policy
+    from bot.intake.service import Intake
+    from bot.intake.stewardship import Stewardship
+    from bot.remediation.approval import Approvals
+    from bot.remediation.catalog import builtin_catalog, write_operations
+    from bot.remediation.execution import Executor
+    from bot.remediation.planning import Planner
+    from bot.reports.board import Board
+    from bot.store.database import Database
+    from bot.store.migrate import upgrade
+    from connectors.aws import AwsClouds
+
+    clock, ids = clock or SystemClock(), ids or RandomIds()
+    url = settings.database_url.get_secret_value()
+    upgrade(url)
+    db = Database(url)
+    catalog = builtin_catalog()
+    clouds = clouds or AwsClouds(settings.aws, write_operations=write_operations())
+    policy = Policy.load(settings.governance)
+    people = People(db, settings, dict(directories or {}), clock, ids)
+    planner = Planner(db, catalog, clouds, clock, ids, settings.governance)
+    return Engine(
+        db=db,
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        board=Board(db, settings, catalog, clock, policy=policy, people=people),
+        intake=Intake(db, settings, catalog, clock, ids),
+        stewardship=Stewardship(db, settings, clock, ids),
+        people=people,
+        policy=policy,
+        planner=planner,
+        approvals=Approvals(db, planner, policy, people, clock, ids),
+        executor=Executor(db, catalog, clouds, policy, people, clock, ids, worker or worker_name(ids)),
+    )
+
+
+async def ingest_file(engine: Engine, source: str, path: Path, progress: Progress | None = None) -> IngestReport:
+    """Read one file of ``source`` page by page; what cannot be understood is kept aside and counted."""
+    from connectors.registry import connector
+
+    found = connector(source)
+    mapper = found.mapper()
+    run = await engine.intake.begin(source)
+    loop = asyncio.get_running_loop()
+    with path.open("rb") as stream:
+        pages = iter(found.read(stream, path.name))
+        while (page := await loop.run_in_executor(None, next, pages, None)) is not None:
+            await run.page(mapper, page)
+            if progress:
+                progress(len(page.items))
+    return await run.finish(complete=True)
+
+
+def sources(settings: Settings) -> list[Source]:
+    """The configured sources; ``SettingsError`` names the one that is wrong."""
+    from bot.polling import Source
+    from connectors.registry import connector
+
+    made = []
+    for name, each in settings.sources.items():
+        found = connector(each.kind)
+        try:
+            poller = found.poller(settings, dict(each.options))
+        except SettingsError as error:
+            raise SettingsError(f"source {name}: {error.reason}", mend=error.mend) from error
+        made.append(Source(name=name, poller=poller, mapper=found.mapper(), every_minutes=each.every_minutes))
+    return made
+
+
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+    listen: bool = True,
+    **replaced: Any,
+) -> None:
+    """Run the bot until ``stop`` is set. ``listen=False`` is a worker: it polls, executes and sends, but takes no clicks."""
+    from aiohttp import web
+
+    from bot.delivery import Deliverer
+    from bot.polling import Polling
+    from bot.scheduler import Scheduler
+    from handlers.health.routes import add_health
+
+    posters: dict[str, ChatPoster] = {}
+    directories: dict[Platform, Directory] = {}
+    slack = None
+    if settings.slack.enabled:
+        from handlers.slack.connection import SlackSide
+
+        slack = await SlackSide.open(settings)
+        posters["slack"], directories[Platform.SLACK] = slack.poster, slack.directory
+    engine = build_engine(settings, directories=directories, **replaced)
+    worker = worker_name(engine.ids)
+    deliverer = Deliverer(engine.db, engine.board, posters, engine.clock, worker, engine.ids)
+    operators = settings.routing.fallback
+    polling = Polling(engine.db, engine.intake, operators, engine.clock, engine.ids, worker)
+    scheduler = Scheduler(
+        polling, sources(settings), (engine.stewardship.wake_due, engine.approvals.expire_due), engine.clock
+    )
+    app = web.Application(client_max_size=1 << 20)
+    add_health(app, engine.db)
+    runner = web.AppRunner(app)
+    try:
+        if slack is not None and listen:
+            await slack.start(engine, app)
+        await runner.setup()
+        if listen:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        scheduler.start()
+        tasks = [
+            asyncio.create_task(deliverer.run(stop), name="deliverer"),
+            asyncio.create_task(_execute(engine, stop), name="executor"),
+        ]
+        if ready is not None:
+            ready.set()
+        waiter = asyncio.create_task(stop.wait(), name="stop")
+        done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await asyncio.gather(*tasks)
+        for task in done:
+            task.result()
+    finally:
+        stop.set()
+        await scheduler.stop()
+        if slack is not None:
+            await slack.close()
+        await runner.cleanup()
+        await engine.db.close()
+
+
+async def _execute(engine: Engine, stop: asyncio.Event, idle: float = 0.3) -> None:
+    """Run approved executions until ``stop``; an error of one is logged and its lease runs out, nothing is lost."""
+    while not stop.is_set():
+        try:
+            worked = await engine.executor.work_once()
+        except Exception:
+            log.exception("executor failed; the execution is taken up again when its lease runs out")
+            worked = 0
+        if not worked:
+            try:
+                await asyncio.wait_for(stop.wait(), idle)
+            except TimeoutError:
+                continue
