@@ -43,6 +43,8 @@ def build_engine(
     worker: str | None = None,
 ) -> Engine:
     """Open (and migrate) the database and wire the services."""
+    from connectors.aws import AwsClouds
+
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
@@ -54,7 +56,6 @@ def build_engine(
     from bot.reports.board import Board
     from bot.store.database import Database
     from bot.store.migrate import upgrade
-    from connectors.aws import AwsClouds
 
     clock, ids = clock or SystemClock(), ids or RandomIds()
     url = settings.database_url.get_secret_value()
@@ -100,8 +101,9 @@ async def ingest_file(engine: Engine, source: str, path: Path, progress: Progres
 
 def sources(settings: Settings) -> list[Source]:
     """The configured sources; ``SettingsError`` names the one that is wrong."""
-    from bot.polling import Source
     from connectors.registry import connector
+
+    from bot.polling import Source
 
     made = []
     for name, each in settings.sources.items():
@@ -124,11 +126,11 @@ async def serve(
 ) -> None:
     """Run the bot until ``stop`` is set. ``listen=False`` is a worker: it polls, executes and sends, but takes no clicks."""
     from aiohttp import web
+    from handlers.health.routes import add_health
 
     from bot.delivery import Deliverer
     from bot.polling import Polling
     from bot.scheduler import Scheduler
-    from handlers.health.routes import add_health
 
     posters: dict[str, ChatPoster] = {}
     directories: dict[Platform, Directory] = {}

@@ -86,14 +86,18 @@ class Polling:
         if row.failing_since is None:
             values["failing_since"] = now
             self._say(conn, f"Source {name} cannot be read: {error[:500]} It is tried again at its next turn.", now)
-            ledger.append(conn, kind="source.failing", subject=name, actor="gatehouse", body={"error": error[:1000]}, now=now)
+            ledger.append(
+                conn, kind="source.failing", subject=name, actor="gatehouse", body={"error": error[:1000]}, now=now
+            )
         conn.execute(update(SOURCES).where(SOURCES.c.name == name).values(values))
 
     def _recovered(self, conn: Connection, name: str) -> None:
         now = self._clock.now()
         row = conn.execute(select(SOURCES).where(SOURCES.c.name == name)).one()
         if row.failing_since is not None:
-            self._say(conn, f"Source {name} can be read again; it could not since {row.failing_since:%Y-%m-%d %H:%M}Z.", now)
+            self._say(
+                conn, f"Source {name} can be read again; it could not since {row.failing_since:%Y-%m-%d %H:%M}Z.", now
+            )
             ledger.append(conn, kind="source.recovered", subject=name, actor="gatehouse", body={}, now=now)
         values = {"error": "", "failing_since": None, "last_ok_at": now, "leased_until": None, "leased_by": ""}
         conn.execute(update(SOURCES).where(SOURCES.c.name == name).values(values))

@@ -1,0 +1,222 @@
+"""``gatehouse``: demo, serve, worker, ingest, findings, check, db, ledger, policy.
+
+Exit codes: 0 done, 1 the answer is no (a check failed, something was lost), 2 wrong use or settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot import __version__
+from bot.domain.errors import BadInput, GatehouseError, NotFound, SettingsError
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+
+app = typer.Typer(name="gatehouse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Cloud-security findings to their owners, answers about posture, fixes only after an authorised click.")  # fmt: skip
+db_app = typer.Typer(no_args_is_help=True, help="The database.")
+ledger_app = typer.Typer(
+    no_args_is_help=True, help="The append-only record of every input, verdict, decision and change."
+)
+app.add_typer(db_app, name="db")
+app.add_typer(ledger_app, name="ledger")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file (default: GATEHOUSE_CONFIG or gatehouse.yml).")
+]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Our errors become one clear sentence on standard error and an exit code."""
+    try:
+        yield
+    except GatehouseError as error:
+        typer.secho(f"gatehouse: {error.reason}", err=True, fg="red")
+        if error.mend:
+            typer.secho(error.mend, err=True)
+        code = 2 if isinstance(error, SettingsError | BadInput | NotFound) else 1
+        raise typer.Exit(code) from error
+
+
+def _settings(config: Path | None) -> Settings:
+    from bot.settings import load_settings
+
+    settings = load_settings(config)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return settings
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"gatehouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Common options."""
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port of the local Slack in the browser.")] = 3010,
+    scan: Annotated[
+        bool, typer.Option("--scan", help="Run the real scanner live instead of its recorded run.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated company.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Folder to keep its data in (default: a temporary one).")] = None,
+) -> None:
+    """A whole company on this machine: simulated AWS, real findings, a Slack in the browser, the bot unchanged."""
+    with _errors():
+        from bot.sandbox.demo import main as run
+
+        raise typer.Exit(run(port=port, scan=scan, seed=seed, data_dir=data))
+
+
+def _serve(config: Path | None, *, listen: bool) -> None:
+    from bot.composition import serve as run
+
+    settings = _settings(config)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await run(settings, stop=stop, listen=listen)
+
+    asyncio.run(main())
+
+
+@app.command()
+def serve(config: Config = None) -> None:
+    """Run the bot: clicks, polls, executions and messages."""
+    with _errors():
+        _serve(config, listen=True)
+
+
+@app.command()
+def worker(config: Config = None) -> None:
+    """Run a replica that polls, executes and sends, and takes no clicks."""
+    with _errors():
+        _serve(config, listen=False)
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Argument(help="prowler, security_hub …")],
+    files: Annotated[list[Path], typer.Argument(help="What the source's API, webhook or command line wrote.")],
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Store findings from files; says what was understood. Exit 0 when nothing was lost, 1 when something was kept aside."""
+    with _errors():
+        from bot.cli.ingest import ingest_files
+
+        settings = _settings(config)
+        for file in files:
+            if not file.is_file():
+                raise BadInput(f"{file} is not a file", mend="Name the files to read.")
+        reports = asyncio.run(ingest_files(settings, source, files, quiet=json))
+        if json:
+            _print_json(reports)
+        raise typer.Exit(1 if any(r["rejected"] for r in reports) else 0)
+
+
+@app.command()
+def findings(
+    filters: Annotated[
+        list[str] | None, typer.Argument(help="critical, prod, owner:payments, account:…, free words.")
+    ] = None,
+    status: Annotated[str, typer.Option(help="open, all, or words such as resolved,suppressed.")] = "open",
+    limit: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 30,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List findings, most urgent first. With --json: an array of every one that matches."""
+    with _errors():
+        from bot.cli.findings import show_findings
+
+        words = [*(filters or []), *([f"status:{status}"] if status != "open" else [])]
+        result = asyncio.run(show_findings(_settings(config), " ".join(words), limit=limit, as_json=json))
+        if json:
+            _print_json(result)
+
+
+@app.command()
+def check(json: Json = False, config: Config = None) -> None:
+    """The doctor: settings, database, tokens, scopes, policy, sources, cloud; each with how to mend it."""
+    with _errors():
+        from bot.cli.doctor import run_checks
+
+        results = asyncio.run(run_checks(config))
+        if json:
+            _print_json([r.as_dict() for r in results])
+        else:
+            from bot.cli.doctor import print_results
+
+            print_results(results)
+        raise typer.Exit(0 if all(r.ok for r in results) else 1)
+
+
+@db_app.command("upgrade")
+def db_upgrade(config: Config = None) -> None:
+    """Create or migrate the database."""
+    with _errors():
+        from bot.store.migrate import upgrade
+
+        upgrade(_settings(config).database_url.get_secret_value())
+        typer.echo("The database is up to date.")
+
+
+@ledger_app.command("verify")
+def ledger_verify(json: Json = False, config: Config = None) -> None:
+    """Walk the whole chain. Exit 1 and the first bad record where it does not hold."""
+    with _errors():
+        from dataclasses import asdict
+
+        from bot.store import ledger
+        from bot.store.database import Database
+        from bot.store.migrate import upgrade
+
+        url = _settings(config).database_url.get_secret_value()
+        upgrade(url)
+        db = Database(url)
+        try:
+            report = db.read_sync(ledger.verify)
+        finally:
+            db.close_sync()
+        if json:
+            _print_json(asdict(report))
+        elif report.ok:
+            typer.echo(f"The ledger holds: {report.records} records, head {report.head[:16]}.")
+        else:
+            typer.secho(f"The ledger is broken at record {report.first_bad}: {report.why}.", err=True, fg="red")
+        raise typer.Exit(0 if report.ok else 1)
+
+
+def main() -> None:
+    app()
