@@ -124,7 +124,7 @@ async def serve(
     listen: bool = True,
     **replaced: Any,
 ) -> None:
-    """Run the bot until ``stop`` is set. ``listen=False`` is a worker: it polls, executes and sends, but takes no clicks."""
+    """Run the bot until ``stop`` is set. ``listen=False`` is a worker: polls, executes and sends, takes no clicks."""
     from aiohttp import web
     from handlers.health.routes import add_health
 

@@ -36,7 +36,7 @@ class Page:
     """Raw finding objects of one page, in the source's shape, and where to go on from.
 
     ``cursor`` is the state to store together with the findings of this page (JSON-able); ``complete_scopes`` names
-    the scopes (for example ``aws:123456789012:us-east-1:check-id``) of which the run has now delivered everything, so that
+    the scopes (for example ``aws:123456789012:us-east-1:check-id``) of which the run has now delivered all, so that
     what was open there and was not seen has vanished.
     """
 
@@ -122,8 +122,9 @@ class PlaybookInfo:
 class Playbook(Protocol):
     """inspect -> plan -> (engine applies the plan's calls) -> verify -> roll back.
 
-    Only ``inspect`` does I/O, and only reads. ``changes`` is pure and empty when nothing is to be done: idempotency comes
-    from the plan. ``undo`` is pure: the changes that bring ``now`` back to ``pre``, touching only what the playbook owns.
+    Only ``inspect`` does I/O, and only reads. ``changes`` is pure and empty when nothing is to be done:
+    idempotency comes from the plan. ``undo`` is pure: the changes that bring ``now`` back to ``pre``,
+    touching only what the playbook owns.
     """
 
     info: PlaybookInfo

@@ -191,7 +191,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(path: Path | None = None) -> Settings:
-    """Read ``gatehouse.yml`` (or GATEHOUSE_CONFIG, or ``path``) and the environment; ``SettingsError`` says what to mend."""
+    """Read ``gatehouse.yml`` (or GATEHOUSE_CONFIG, or ``path``) and the environment. Raises ``SettingsError``."""
     named = path or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
     file = named or Path(DEFAULT_CONFIG)
     data: Any = {}

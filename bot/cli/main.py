@@ -22,8 +22,13 @@ from bot.domain.errors import BadInput, GatehouseError, NotFound, SettingsError
 if TYPE_CHECKING:
     from bot.settings import Settings
 
-app = typer.Typer(name="gatehouse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Cloud-security findings to their owners, answers about posture, fixes only after an authorised click.")  # fmt: skip
+app = typer.Typer(
+    name="gatehouse",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Cloud-security findings to their owners, and fixes only after an authorised click.",
+)
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 ledger_app = typer.Typer(
     no_args_is_help=True, help="The append-only record of every input, verdict, decision and change."
@@ -132,7 +137,7 @@ def ingest(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Store findings from files; says what was understood. Exit 0 when nothing was lost, 1 when something was kept aside."""
+    """Store findings from files and say what was understood. Exit 0: nothing was lost; 1: something was kept aside."""
     with _errors():
         from bot.cli.ingest import ingest_files
 

@@ -2,7 +2,7 @@
 
 Connector errors decide what happens next: ``RetryLater`` (try again, honour ``after``), ``Relogin`` (renew the
 credential once, then ask for a new one), ``Refused`` (our request or our rights are wrong: do not repeat),
-``Gone`` (the object no longer exists), ``OutcomeUnknown`` (a write may or may not have happened: read before anything else).
+``Gone`` (the object no longer exists), ``OutcomeUnknown`` (a write may or may not have happened: read first).
 """
 
 from __future__ import annotations

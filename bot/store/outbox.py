@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.domain.ids import IdSource, canonical
 
@@ -35,19 +36,26 @@ def enqueue(
     """Queue one message to ``platform:channel``. False when the same wish (``dedupe``) already waits."""
     platform, _, channel = address.partition(":")
     dedupe = dedupe or f"{kind}:{subject}:{address}"
-    waiting = select(OUTBOX.c.id).where(OUTBOX.c.dedupe == dedupe, OUTBOX.c.state == "queued")
-    if conn.execute(waiting).first():
-        return False
     seq = conn.execute(select(func.coalesce(func.max(OUTBOX.c.seq), 0) + 1)).scalar_one()
-    conn.execute(
-        insert(OUTBOX),
-        {
-            "id": ids.new("out"), "seq": seq, "platform": platform, "channel": channel, "kind": kind, "subject": subject,
-            "payload": canonical(payload or {}).decode(), "dedupe": dedupe, "state": "queued", "attempts": 0,
-            "not_before": now, "leased_by": "", "created_at": now, "error": "",
-        },
-    )  # fmt: skip
-    return True
+    row = {
+        "id": ids.new("out"),
+        "seq": seq,
+        "platform": platform,
+        "channel": channel,
+        "kind": kind,
+        "subject": subject,
+        "payload": canonical(payload or {}).decode(),
+        "dedupe": dedupe,
+        "state": "queued",
+        "attempts": 0,
+        "not_before": now,
+        "leased_by": "",
+        "created_at": now,
+        "error": "",
+    }
+    # The partial unique index on ``dedupe`` decides, so two writers on PostgreSQL cannot both queue the wish.
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    return bool(conn.execute(insert(OUTBOX).values(row).on_conflict_do_nothing()).rowcount)
 
 
 def refresh_cause(conn: Connection, ids: IdSource, now: datetime, cause_id: str, *, note: str | None = None) -> int:
@@ -59,18 +67,32 @@ def refresh_cause(conn: Connection, ids: IdSource, now: datetime, cause_id: str,
     if note is not None:
         values["note"] = note
     conn.execute(update(CAUSES).where(CAUSES.c.id == cause_id).values(values))
-    posts = conn.execute(select(POSTS.c.platform, POSTS.c.channel).where(POSTS.c.kind == "cause", POSTS.c.subject == cause_id))
-    return sum(enqueue(conn, ids, now, address=f"{p.platform}:{p.channel}", kind="card", subject=cause_id) for p in posts)
+    posts = conn.execute(
+        select(POSTS.c.platform, POSTS.c.channel).where(POSTS.c.kind == "cause", POSTS.c.subject == cause_id)
+    )
+    return sum(
+        enqueue(conn, ids, now, address=f"{p.platform}:{p.channel}", kind="card", subject=cause_id) for p in posts
+    )
 
 
 def say_in_thread(conn: Connection, ids: IdSource, now: datetime, cause_id: str, line: str) -> int:
     """Queue one line under the cause's card, on every platform that has it."""
-    posts = conn.execute(select(POSTS.c.platform, POSTS.c.channel).where(POSTS.c.kind == "cause", POSTS.c.subject == cause_id))
+    posts = conn.execute(
+        select(POSTS.c.platform, POSTS.c.channel).where(POSTS.c.kind == "cause", POSTS.c.subject == cause_id)
+    )
     return sum(
-        enqueue(conn, ids, now, address=f"{p.platform}:{p.channel}", kind="thread", subject=cause_id, payload={"line": line},
-                dedupe=ids.new("line"))
+        enqueue(
+            conn,
+            ids,
+            now,
+            address=f"{p.platform}:{p.channel}",
+            kind="thread",
+            subject=cause_id,
+            payload={"line": line},
+            dedupe=ids.new("line"),
+        )
         for p in posts
-    )  # fmt: skip
+    )
 
 
 def tell(conn: Connection, ids: IdSource, now: datetime, address: str, line: str, *, dedupe: str = "") -> bool:

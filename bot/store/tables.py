@@ -159,7 +159,7 @@ class CauseRow(SQLModel, table=True):
 
 
 class OwnerOverrideRow(SQLModel, table=True):
-    """"Not mine": a person passed a cause on. Wins over the rules until somebody says otherwise."""
+    """ "Not mine": a person passed a cause on. Wins over the rules until somebody says otherwise."""
 
     __tablename__ = "owner_overrides"
 
