@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bot.domain.errors import SettingsError
 
 CONFIG_ENV = "GATEHOUSE_CONFIG"
+PROWLER_ENV = "GATEHOUSE_PROWLER"  # the scanner that `gatehouse demo --scan` runs; no setting of the bot
 DEFAULT_CONFIG = "gatehouse.yml"
 
 
@@ -214,7 +215,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def _unknown_environment() -> str:
-    known = {f"GATEHOUSE_{name.upper()}" for name in Settings.model_fields} | {CONFIG_ENV}
+    known = {f"GATEHOUSE_{name.upper()}" for name in Settings.model_fields} | {CONFIG_ENV, PROWLER_ENV}
     for name in sorted(os.environ):
         if name.startswith("GATEHOUSE_") and name.split("__")[0] not in known:
             close = get_close_matches(name, known, 1)
