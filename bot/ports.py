@@ -175,6 +175,7 @@ class Message:
     view: Any
     text: str = ""  # the line of a thread reply or direct message
     thread: str = ""  # message id it belongs under
+    key: str = ""  # the same on every attempt: put it into the message's metadata, ``find`` looks it up
 
 
 class ChatPoster(Protocol):
@@ -187,3 +188,9 @@ class ChatPoster(Protocol):
         ...
 
     async def update(self, message: Message, message_id: str) -> None: ...
+
+
+class MessageFinder(Protocol):
+    """What a poster may offer besides: look up whether ``message`` (by its ``key``) was posted after all."""
+
+    async def find(self, message: Message) -> str | None: ...

@@ -260,6 +260,7 @@ class StatusView(_View):
     running: int
     held_in_digests: int
     outbox_waiting: int
+    outbox_dead: int = 0  # could not be delivered, or nobody knows whether it was
     sources: tuple[SourceHealth, ...]
     ledger_records: int
     ledger_head: str
