@@ -35,11 +35,12 @@ class Standing(BaseModel):
     external: bool  # Slack Connect, another tenant
     bot: bool
     checked_at: datetime
+    note: str = ""  # why it counts as inactive, where that is not the platform's word
 
     def objection(self) -> str | None:
         """Why this account may never approve, or None."""
         if not self.active:
-            return "the account is deactivated"
+            return self.note or "the account is deactivated"
         if self.bot:
             return "a bot cannot decide"
         if self.external:

@@ -1,0 +1,59 @@
+"""The journal of clicks and commands: stored before the platform is answered, so that none is lost or run twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from .tables import ClickRow
+
+CLICKS = ClickRow.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    id: str
+    platform: str
+    kind: str
+    identity: str
+    payload: str
+    received_at: datetime
+    state: str
+    principal_id: str = ""
+    outcome: str = ""
+
+
+def receive(
+    conn: Connection, *, click_id: str, platform: str, kind: str, identity: str, payload: str, now: datetime
+) -> bool:
+    """Store a click; False when this very click was stored before (the platform sent it again)."""
+    if conn.execute(select(CLICKS.c.id).where(CLICKS.c.id == click_id)).first():
+        return False
+    conn.execute(
+        insert(CLICKS),
+        {"id": click_id, "platform": platform, "kind": kind, "principal_id": "", "identity": identity, "payload": payload,
+         "received_at": now, "state": "received", "outcome": ""},
+    )  # fmt: skip
+    return True
+
+
+def finish(conn: Connection, click_id: str, *, state: str, outcome: str, principal_id: str = "", now: datetime) -> None:
+    """``state`` is done, refused or failed."""
+    conn.execute(
+        update(CLICKS).where(CLICKS.c.id == click_id)
+        .values(state=state, outcome=outcome[:2000], principal_id=principal_id, done_at=now)
+    )  # fmt: skip
+
+
+def unfinished(conn: Connection, before: datetime, limit: int = 100) -> list[Click]:
+    """Clicks that were stored and never came to an end: what a crash left behind."""
+    rows = conn.execute(
+        select(CLICKS).where(CLICKS.c.state == "received", CLICKS.c.received_at < before)
+        .order_by(CLICKS.c.received_at).limit(limit)
+    )  # fmt: skip
+    return [
+        Click(r.id, r.platform, r.kind, r.identity, r.payload, r.received_at, r.state, r.principal_id, r.outcome)
+        for r in rows
+    ]
