@@ -70,8 +70,8 @@ class RoutingSettings(_Section):
 
 
 class EnvironmentRule(_Section):
-    match: Match
-    environment: Literal["prod", "staging", "dev", "test", "sandbox"]
+    match: Match = Field(description="When it applies")
+    environment: Literal["prod", "staging", "dev", "test", "sandbox"] = Field(description="What it then is")
 
 
 class EnvironmentSettings(_Section):
@@ -82,11 +82,11 @@ class EnvironmentSettings(_Section):
 class RuleMatch(_Section):
     """Which plans an approval rule is for; a list means any of, empty means all."""
 
-    environment: tuple[str, ...] = ()
-    account: tuple[str, ...] = ()
-    playbook: tuple[str, ...] = ()
-    risk: tuple[str, ...] = ()
-    kind: tuple[str, ...] = ()  # fix | undo
+    environment: tuple[str, ...] = Field((), description="prod, staging, dev, test, sandbox, unknown")
+    account: tuple[str, ...] = Field((), description="Account uid patterns")
+    playbook: tuple[str, ...] = Field((), description="Playbook id patterns")
+    risk: tuple[str, ...] = Field((), description="low, medium, high")
+    kind: tuple[str, ...] = Field((), description="fix, undo")
 
     @field_validator("environment", "account", "playbook", "risk", "kind", mode="before")
     @classmethod
@@ -97,13 +97,13 @@ class RuleMatch(_Section):
 class GovernanceRule(_Section):
     """How many, of whom, for how long. Who may at all is Cedar's."""
 
-    name: str
+    name: str = Field(description="Named in every refusal")
     match: RuleMatch = Field(default_factory=lambda: RuleMatch())
     quorum: int = Field(1, ge=1, description="Approvals needed")
     groups: tuple[str, ...] = Field((), description="Approvers must be in one of these; empty: whom Cedar permits")
     four_eyes: bool = Field(True, description="Who asked cannot approve")
     owner_apart: bool = Field(False, description="Members of the owning team cannot approve")
-    expires_minutes: int = Field(240, ge=1)
+    expires_minutes: int = Field(240, ge=1, description="How long a request waits for votes")
     typed_confirmation: bool = Field(False, description="The approver types the number of resources")
 
 
@@ -117,14 +117,14 @@ class GovernanceSettings(_Section):
 
 
 class PersonSettings(_Section):
-    name: str
-    email: str = ""
-    team: str | None = None
-    role: str = ""
-    groups: tuple[str, ...] = ()
+    name: str = Field(description="Shown on cards; never used to recognise anybody")
+    email: str = Field("", description="For information only")
+    team: str | None = Field(None, description="Owner id of the person's team")
+    role: str = Field("", description="For the owner's own policies")
+    groups: tuple[str, ...] = Field((), description="Groups the person is in")
     slack: str | None = Field(None, description="TEAM/USER, the immutable ids: T01ACME/U01ALICE")
     teams: str | None = Field(None, description="TENANT/OBJECT-ID of Entra")
-    active: bool = True
+    active: bool = Field(True, description="An inactive person decides nothing")
 
 
 class GroupSettings(_Section):
@@ -147,15 +147,15 @@ class AwsSettings(_Section):
     read_role: str = Field("", description="Role to read with, {account} is filled in; empty: own credentials")
     write_role: str = Field("", description="Role to change with, {account} is filled in; empty: own credentials")
     external_id: SecretStr | None = Field(None, description="External id of both roles")
-    timeout_seconds: float = Field(20, gt=0)
+    timeout_seconds: float = Field(20, gt=0, description="Longest wait for one AWS call")
 
 
 class SourceSettings(_Section):
     """One source to poll. What stands under ``options`` is the connector's own, see docs/sources.md."""
 
     kind: str = Field(description="Connector: prowler, security_hub …")
-    every_minutes: float = Field(10, gt=0)
-    options: dict[str, Any] = Field({})
+    every_minutes: float = Field(10, gt=0, description="Pause between two polls")
+    options: dict[str, Any] = Field({}, description="The connector's own, see docs/sources.md")
 
 
 class Settings(BaseSettings):
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(SecretStr("sqlite:///gatehouse.db"), description="sqlite:///file or postgresql://…")
     host: str = Field("127.0.0.1", description="Address the HTTP server listens on")
     port: int = Field(8080, description="Port the HTTP server listens on (health, Slack in HTTP mode)")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged")
     slack_bot_token: SecretStr | None = Field(None, description="xoxb-…")
     slack_app_token: SecretStr | None = Field(None, description="xapp-…, for Socket Mode")
     slack_signing_secret: SecretStr | None = Field(None, description="For HTTP mode")

@@ -14,10 +14,10 @@ from bot.settings import Settings
 DOC = Path(__file__).parents[2] / "docs" / "settings.md"
 HEAD = """# Settings
 
-One file, `gatehouse.yml` (or the file that `GATEHOUSE_CONFIG` names), and the environment, which wins. The environment name of a
-setting is `GATEHOUSE_` and its name in capitals, with `__` between levels: `GATEHOUSE_SLACK__MODE=http`,
-`GATEHOUSE_DATABASE_URL=sqlite:///path.db`. Unknown keys are refused with a suggestion. Secrets belong into the environment.
-`gatehouse check` tells whether the settings work. This page is written by `python -m tests.tools.reference`.
+One file, `gatehouse.yml` (or the file that `GATEHOUSE_CONFIG` names), and the environment, which wins. The
+environment name of a setting is `GATEHOUSE_` and its name in capitals, with `__` between levels:
+`GATEHOUSE_SLACK__MODE=http`, `GATEHOUSE_DATABASE_URL=sqlite:///path.db`. Unknown keys are refused with a suggestion.
+Secrets belong into the environment. `gatehouse check` tells whether the settings work. This page is written by `python -m tests.tools.reference`.
 """
 
 
@@ -58,7 +58,8 @@ def rows(model: type[BaseModel], prefix: str) -> list[str]:
         if default is PydanticUndefined:
             shown = "required" if field.is_required() else ""
         else:
-            shown = "" if default in (None, "", (), {}) else f"`{default}`"
+            plain = default.get_secret_value() if isinstance(default, SecretStr) else default
+            shown = "" if plain in (None, "", (), {}) else f"`{plain}`"
         origin = get_origin(field.annotation)
         step = ".<name>." if origin is dict else "[]." if origin is tuple else "."
         if not (inner and step == "."):

@@ -69,3 +69,8 @@ def test_secrets_are_not_shown() -> None:
 
 def test_every_setting_is_in_the_docs() -> None:
     assert reference.DOC.read_text("utf-8") == reference.document()
+
+
+def test_every_setting_says_what_it_means() -> None:
+    table = [line for line in reference.document().splitlines() if line.startswith("| `")]
+    assert [line for line in table if line.endswith("|  |")] == []
