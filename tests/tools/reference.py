@@ -17,7 +17,8 @@ HEAD = """# Settings
 One file, `gatehouse.yml` (or the file that `GATEHOUSE_CONFIG` names), and the environment, which wins. The
 environment name of a setting is `GATEHOUSE_` and its name in capitals, with `__` between levels:
 `GATEHOUSE_SLACK__MODE=http`, `GATEHOUSE_DATABASE_URL=sqlite:///path.db`. Unknown keys are refused with a suggestion.
-Secrets belong into the environment. `gatehouse check` tells whether the settings work. This page is written by `python -m tests.tools.reference`.
+Secrets belong into the environment. `gatehouse check` tells whether the settings work. This page is written by
+`python -m tests.tools.reference`.
 """
 
 
