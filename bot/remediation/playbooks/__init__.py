@@ -1,0 +1,1 @@
+"""Playbooks: one module a service; pure except for ``inspect``, which only reads."""

@@ -1,0 +1,8 @@
+"""The AWS playbooks, grouped by service."""
+
+from __future__ import annotations
+
+from . import ec2, s3, security_groups
+from .base import AwsPlaybook
+
+PLAYBOOKS: tuple[AwsPlaybook, ...] = (*s3.PLAYBOOKS, *security_groups.PLAYBOOKS, *ec2.PLAYBOOKS)
