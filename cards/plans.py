@@ -1,0 +1,212 @@
+"""Plan and home views -> neutral Card: what a person approves, and what waits for them. Pure."""
+
+from __future__ import annotations
+
+from bot.domain.decisions import ApprovalRule
+from bot.domain.plans import Change, PlanKind, Reversibility
+from bot.domain.views import HomeView, Option, PlanView, RequestView
+
+from .causes import cause_lines, request_lines, status_parts
+from .model import (
+    Ask,
+    Bullets,
+    Button,
+    Buttons,
+    Card,
+    Choose,
+    Code,
+    Fact,
+    Facts,
+    Line,
+    OptionItem,
+    Part,
+    Rule,
+    Section,
+    Small,
+    Strong,
+    When,
+)
+from .words import REVERSIBLE, RISK, count, either, ids, sentence, shown
+
+CHANGES = 25
+OPTION = {
+    Option.ASK: ("Ask for approval", "Others are asked to approve this plan"),
+    Option.APPROVE: ("Approve", "I have read the plan and approve it"),
+    Option.REJECT: ("Reject", "Nothing is changed; please say why"),
+    Option.CANCEL: ("Take the request back", "Nothing is changed"),
+}
+
+
+def plan_card(view: PlanView) -> Card:
+    """Each change before -> after, blast radius, reversibility, who may approve, until when, and the options."""
+    plan = view.plan
+    body: list[Part] = []
+    for number, change in enumerate(plan.changes[:CHANGES], start=1):
+        body.append(_change(number, change))
+    if len(plan.changes) > CHANGES:
+        body.append(
+            Small((f"… and {count(len(plan.changes) - CHANGES, 'more change', 'more changes')} of the same plan",))
+        )
+    if not plan.changes:
+        body.append(Section((("Nothing is to be changed: the resource already is as it should be.",),)))
+    body.append(Rule())
+    body.append(
+        Facts(
+            (
+                Fact("Blast radius", (plan.blast_radius.summary or _blast(view),)),
+                Fact("Can it be undone?", (_reversible(view),)),
+                Fact("Who may approve", (_who(view.rule, view.could),)),
+                Fact("Until", (When(view.expires_at),)),
+                Fact("Risk", (RISK[plan.risk],)),
+                Fact("Environment", (plan.environment,)),
+            )
+        )
+    )  # fmt: skip
+    if plan.blast_radius.warnings:
+        body.append(Bullets(tuple(("⚠️ ", warning) for warning in plan.blast_radius.warnings), heading="Please note"))
+    if view.request:
+        body.append(Section(request_lines(view.request), heading="The request"))
+    body += _options(view)
+    return Card(
+        title=plan.title,
+        summary=(
+            f"{'Undo' if plan.kind is PlanKind.UNDO else 'Fix'} of {sentence(view.cause_title)} "
+            f"{count(len(plan.changes), 'change')} to {count(len(plan.targets), 'resource')}. "
+            f"{sentence(plan.blast_radius.summary)}"
+        ),
+        status=(Strong(view.cause_title),),
+        body=tuple(body),
+        footer=(
+            ("Plan ", Code(plan.id), " · hash ", Code(view.plan_hash[:12]), ". An approval is for exactly this plan."),
+        ),
+    )
+
+
+def choices(view: PlanView) -> tuple[Option, ...]:
+    """What this person may press, in the order shown."""
+    return tuple(o.option for o in view.options if o.allowed)
+
+
+def _change(number: int, change: Change) -> Section:
+    lines: list[Line] = [
+        (Code(change.target.name or change.target.uid), f" · {change.target.account} {change.target.region}")
+    ]
+    for key in dict.fromkeys([*change.before, *change.after]):
+        was, will = shown(change.before.get(key)), shown(change.after.get(key))
+        lines.append((f"{key}: ", Code(was), "  →  ", Code(will)))
+    lines.append(("Call: ", Code(f"{change.call.service}.{change.call.operation}")))
+    return Section(tuple(lines), heading=f"{number}. {change.summary}")
+
+
+def _blast(view: PlanView) -> str:
+    radius = view.plan.blast_radius
+    return f"{count(radius.resources, 'resource')} in {count(radius.accounts, 'account')}"
+
+
+def _reversible(view: PlanView) -> str:
+    said = REVERSIBLE[view.plan.reversibility]
+    if view.plan.undo_note and view.plan.reversibility is not Reversibility.EXACT:
+        return f"{said}: {view.plan.undo_note}"
+    return f"{said}. {view.plan.undo_note}".strip() if view.plan.undo_note else said
+
+
+def _who(rule: ApprovalRule, could: tuple[str, ...]) -> str:
+    said = either(could) or (
+        ", ".join(f"members of {g}" for g in rule.groups) if rule.groups else "whom the policy permits"
+    )
+    said += f"; {count(rule.quorum, 'approval')} needed"
+    if rule.four_eyes:
+        said += "; not by the person who asks"
+    return f"{said} (rule {rule.name})"
+
+
+def _options(view: PlanView) -> list[Part]:
+    allowed = choices(view)
+    parts: list[Part] = []
+    refused = [o for o in view.options if not o.allowed and o.why_not]
+    if refused:
+        lines: tuple[Line, ...] = tuple(
+            (f"{OPTION[o.option][0]}: ", o.why_not, *((" (rule ", Code(o.rule), ")") if o.rule else ()))
+            for o in refused
+        )
+        parts.append(
+            Bullets(lines, heading="What you cannot do, and why" if allowed else "You cannot decide this, and why")
+        )
+    if not allowed:
+        if view.could:
+            parts.append(Section((("Who could: ", either(view.could)),)))
+        return parts
+    parts.append(
+        Choose(
+            "choice",
+            "Your decision",
+            tuple(OptionItem(o.value, *OPTION[o]) for o in allowed),
+            initial=allowed[0].value if len(allowed) == 1 else "",
+        )
+    )
+    parts.append(Ask("reason", "Reason", hint="Kept with the decision. Needed to reject.", optional=True, long=True))
+    if Option.APPROVE in allowed and view.rule.typed_confirmation:
+        number = view.plan.blast_radius.resources
+        parts.append(
+            Ask(
+                "confirm",
+                "Number of resources",
+                hint=f"To approve, type how many resources change: {number}",
+                optional=True,
+                max_length=10,
+            )
+        )
+    return parts
+
+
+def home_card(view: HomeView) -> Card:
+    """What waits for my approval, what I asked for, what is mine, and how Gatehouse is doing."""
+    waiting = count(len(view.waiting), "request")
+    said = (
+        f"{waiting} {'waits' if len(view.waiting) == 1 else 'wait'} for your approval."
+        if view.waiting
+        else "Nothing waits for your approval."
+    )
+    body: list[Part] = [Section(((said,),), heading="Waiting for you")]
+    body += _requests(view.waiting, 12)
+    if view.asked:
+        body += [
+            Rule(),
+            Section((("Still undecided or just decided",),), heading="Asked by you"),
+            *_requests(view.asked, 6),
+        ]
+    mine = f"{count(view.mine_total, 'open cause')}" if view.mine_total else "Nothing open is yours."
+    body += [Rule(), Section(((mine,),), heading="Yours"), *cause_lines(view.mine, view.mine_total, 8)]
+    body += [Rule(), *status_parts(view.status)]
+    return Card(
+        title="Gatehouse",
+        summary=f"{said} {mine}",
+        status=("Hello ", Strong(view.person.name)),
+        body=tuple(body),
+        footer=(("As of ", When(view.status.at)),),
+    )
+
+
+def _requests(requests: tuple[RequestView, ...], limit: int) -> list[Part]:
+    parts: list[Part] = []
+    for request in requests[:limit]:
+        parts.append(Section((*request_lines(request),), heading=f"{request.plan_title}: {request.cause_title}"))
+        parts.append(
+            Buttons(
+                (
+                    Button(
+                        "gh.review",
+                        "Review",
+                        ids(c=request.cause_id),
+                        "primary",
+                        spoken=f"Review: {request.plan_title}",
+                    ),
+                    Button(
+                        "gh.details", "Details", ids(c=request.cause_id), spoken=f"Details of: {request.cause_title}"
+                    ),
+                )
+            )
+        )
+    if len(requests) > limit:
+        parts.append(Small((f"… and {len(requests) - limit:,} more",)))
+    return parts
