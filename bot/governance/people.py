@@ -112,7 +112,8 @@ class People:
         if principal_id is not None:
             principal = self._principal(principal_id)
         else:
-            principal = await self._db.read(store.find_by_identity, identity) or _stranger(identity)
+            found = await self._db.read(store.find_by_identity, identity)
+            principal = found or _stranger(identity)
         read = await self._read(identity, fresh=fresh)
         standing = read.standing
         if standing.active and not principal.active:

@@ -33,26 +33,38 @@ def receive(
         return False
     conn.execute(
         insert(CLICKS),
-        {"id": click_id, "platform": platform, "kind": kind, "principal_id": "", "identity": identity, "payload": payload,
-         "received_at": now, "state": "received", "outcome": ""},
-    )  # fmt: skip
+        {
+            "id": click_id,
+            "platform": platform,
+            "kind": kind,
+            "principal_id": "",
+            "identity": identity,
+            "payload": payload,
+            "received_at": now,
+            "state": "received",
+            "outcome": "",
+        },
+    )
     return True
 
 
 def finish(conn: Connection, click_id: str, *, state: str, outcome: str, principal_id: str = "", now: datetime) -> None:
     """``state`` is done, refused or failed."""
     conn.execute(
-        update(CLICKS).where(CLICKS.c.id == click_id)
+        update(CLICKS)
+        .where(CLICKS.c.id == click_id)
         .values(state=state, outcome=outcome[:2000], principal_id=principal_id, done_at=now)
-    )  # fmt: skip
+    )
 
 
 def unfinished(conn: Connection, before: datetime, limit: int = 100) -> list[Click]:
     """Clicks that were stored and never came to an end: what a crash left behind."""
     rows = conn.execute(
-        select(CLICKS).where(CLICKS.c.state == "received", CLICKS.c.received_at < before)
-        .order_by(CLICKS.c.received_at).limit(limit)
-    )  # fmt: skip
+        select(CLICKS)
+        .where(CLICKS.c.state == "received", CLICKS.c.received_at < before)
+        .order_by(CLICKS.c.received_at)
+        .limit(limit)
+    )
     return [
         Click(r.id, r.platform, r.kind, r.identity, r.payload, r.received_at, r.state, r.principal_id, r.outcome)
         for r in rows

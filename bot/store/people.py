@@ -37,10 +37,17 @@ def get(conn: Connection, principal_id: str) -> Principal | None:
         select(IDENTITIES).where(IDENTITIES.c.principal_id == principal_id).order_by(IDENTITIES.c.platform)
     )
     return Principal(
-        id=row.id, name=row.name, email=row.email, team=row.team, role=row.role, groups=tuple(json.loads(row.groups)),
-        active=row.active, locale=row.locale, tz=row.tz,
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        team=row.team,
+        role=row.role,
+        groups=tuple(json.loads(row.groups)),
+        active=row.active,
+        locale=row.locale,
+        tz=row.tz,
         identities=tuple(PlatformIdentity(platform=Platform(i.platform), tenant=i.tenant, user=i.user) for i in held),
-    )  # fmt: skip
+    )
 
 
 def save(conn: Connection, person: Principal, now: datetime) -> None:
@@ -64,9 +71,15 @@ def bind(conn: Connection, principal_id: str, who: PlatformIdentity, *, proof: s
     if holder is None:
         conn.execute(
             insert(IDENTITIES),
-            {"platform": who.platform.value, "tenant": who.tenant, "user": who.user, "principal_id": principal_id,
-             "proof": proof, "bound_at": now},
-        )  # fmt: skip
+            {
+                "platform": who.platform.value,
+                "tenant": who.tenant,
+                "user": who.user,
+                "principal_id": principal_id,
+                "proof": proof,
+                "bound_at": now,
+            },
+        )
 
 
 def unbind(conn: Connection, who: PlatformIdentity) -> bool:

@@ -1,0 +1,453 @@
+"""Asking and answering: who wants which plan carried out, who agreed, and the one execution that follows.
+
+Rules
+- A request binds plan hash, resource fingerprint, policy version, approval rule and revision; what differs is ``Stale``.
+- Votes with all their checks are one transaction that holds the request's row, so quorum is reached exactly once.
+- A reject decides at once. A refusal is recorded in the ledger, too, and says which rule refused and who could.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.domain.decisions import ApprovalRequest, ApprovalRule, Choice, Decision, RequestState, Vote
+from bot.domain.errors import BadInput, Conflict, Denied, GatehouseError, Stale
+from bot.domain.ids import Clock, IdSource
+from bot.domain.plans import Plan, PlanKind
+from bot.domain.principals import Actor
+from bot.domain.views import Option, OptionView, PlanView, RequestView, VoteLine
+from bot.governance.people import People
+from bot.governance.policy import Policy, PolicyVerdict, mend
+from bot.store import ledger, outbox, plans
+from bot.store.database import Database
+
+from .planning import Planner
+
+_REASON_MAX = 2_000
+_NAMES_SHOWN = 5
+_AGAIN = "Press Review fix again to see the present state."
+
+
+class Approvals:
+    def __init__(
+        self, db: Database, planner: Planner, policy: Policy, people: People, clock: Clock, ids: IdSource
+    ) -> None:
+        self._db, self._planner, self._policy, self._people = db, planner, policy, people
+        self._clock, self._ids = clock, ids
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    async def look(self, cause_id: str, actor: Actor) -> PlanView:
+        """The plan for a cause as this person may see and press it; the pending request's plan where one waits."""
+        self._may_look(actor)
+        await self.expire_due()
+        view = await self._db.write(self._pending_view, cause_id, actor)
+        if view is not None:
+            return view
+        plan = await self._planner.plan(cause_id)
+        return await self._db.read(self._view, plan, None, actor)
+
+    async def look_undo(self, execution_id: str, actor: Actor) -> PlanView:
+        """As ``look``, for taking a fix back."""
+        self._may_look(actor)
+        await self.expire_due()
+        plan = await self._planner.plan_undo(execution_id)
+        view = await self._db.write(self._pending_view, plan.cause_id, actor)
+        if view is not None:
+            return view
+        return await self._db.read(self._view, plan, None, actor)
+
+    def _may_look(self, actor: Actor) -> None:
+        self._policy.may(actor, "review", None).require()
+
+    def _pending_view(self, conn: Connection, cause_id: str, actor: Actor) -> PlanView | None:
+        held = plans.pending_request(conn, cause_id)
+        if held is None or self._outdated(conn, held) is not None:
+            return None
+        return self._view(conn, plans.plan(conn, held.facts.plan_id), held, actor)
+
+    def _view(self, conn: Connection, plan: Plan, held: plans.Request | None, actor: Actor) -> PlanView:
+        cause = plans.cause(conn, plan.cause_id)
+        rule = held.facts.rule if held else self._policy.rule_for(plan)
+        requester = held.facts.requested_by if held else ""
+        could = self._could(plan, rule, cause, requester)
+        expires = held.facts.expires_at if held else self._expiry(plan, rule, self._clock.now())
+        request = self._request_view(conn, held) if held else None
+        options = tuple(self._option(option, actor, plan, held, rule, cause, could) for option in Option)
+        return PlanView(
+            cause_id=cause.id,
+            cause_title=cause.title,
+            plan=plan,
+            plan_hash=plan.hash,
+            rule=rule,
+            could=could,
+            expires_at=expires,
+            request=request,
+            options=options,
+        )
+
+    def _option(
+        self,
+        option: Option,
+        actor: Actor,
+        plan: Plan,
+        held: plans.Request | None,
+        rule: ApprovalRule,
+        cause: plans.CauseFacts,
+        could: tuple[str, ...],
+    ) -> OptionView:
+        if option is Option.ASK:
+            if held:
+                who = self._people.person(held.facts.requested_by).name
+                return OptionView(option=option, allowed=False, why_not=f"{who} has asked already", rule="one request")
+            verdict = self._may_ask(actor, plan, cause)
+        elif option is Option.CANCEL:
+            if held is None:
+                return OptionView(option=option, allowed=False, why_not="nobody has asked yet", rule="one request")
+            verdict = self._may(actor, "cancel", plan, cause, rule, held.facts.requested_by)
+        else:
+            choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
+            # Before anybody has asked, approving means asking and answering in one go.
+            requester = held.facts.requested_by if held else actor.principal.id
+            verdict = self._may_vote(actor, choice, plan, cause, rule, requester)
+        if verdict.allowed:
+            return OptionView(option=option, allowed=True)
+        who_could = verdict.could if option is Option.ASK else could
+        hint = f". {mend(who_could)}" if who_could else ""
+        return OptionView(option=option, allowed=False, why_not=f"{verdict.reason}{hint}", rule=verdict.rule)
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    async def ask(self, plan_id: str, plan_hash: str, actor: Actor, reason: str = "") -> RequestView:
+        """Ask for approval of one plan. Where a request already waits for this cause, that one comes back."""
+        return _settle(await self._db.write(self._ask, plan_id, plan_hash, actor, reason[:_REASON_MAX]))
+
+    def _ask(
+        self, conn: Connection, plan_id: str, plan_hash: str, actor: Actor, reason: str
+    ) -> RequestView | GatehouseError:
+        now = self._clock.now()
+        plan = plans.plan(conn, plan_id)
+        cause = plans.cause(conn, plan.cause_id, lock=True)
+        if plan.hash != plan_hash:
+            return Stale("the plan you looked at is not this one any more", mend=_AGAIN)
+        verdict = self._may_ask(actor, plan, cause)
+        if not verdict.allowed:
+            return self._refuse(conn, plan.id, actor, "ask", verdict, now)
+        held = plans.pending_request(conn, cause.id)
+        if held and self._outdated(conn, held) is None:
+            return self._request_view(conn, held)
+        if plan.expires_at <= now:
+            return Stale("this plan is too old", mend=_AGAIN)
+        if plans.active_execution(conn, cause.id):
+            return Conflict("a fix for this is being carried out right now", mend="The card shows how it goes.")
+        rule = self._policy.rule_for(plan)
+        request = ApprovalRequest(
+            id=self._ids.new("req"),
+            plan_id=plan.id,
+            plan_hash=plan.hash,
+            fingerprint=plan.fingerprint,
+            policy_version=self._policy.version,
+            rule=rule,
+            requested_by=actor.principal.id,
+            requested_at=now,
+            expires_at=self._expiry(plan, rule, now),
+        )
+        plans.save_request(conn, request, cause.id, reason)
+        body = request.model_dump(mode="json") | {"cause": cause.id, "reason": reason}
+        ledger.append(conn, kind="request.made", subject=request.id, actor=actor.principal.id, body=body, now=now)
+        what = "the undo" if plan.kind is PlanKind.UNDO else "the fix"
+        self._tell(conn, cause.id, now, f"{actor.principal.name} asked for {what}: {plan.title}", reason)
+        return self._request_view(conn, plans.request(conn, request.id))
+
+    def _expiry(self, plan: Plan, rule: ApprovalRule, now: datetime) -> datetime:
+        return min(plan.expires_at, now + timedelta(minutes=rule.expires_minutes))
+
+    # --- answering ---------------------------------------------------------------------------------------------------
+
+    async def vote(
+        self,
+        request_id: str,
+        plan_hash: str,
+        revision: int,
+        actor: Actor,
+        choice: Choice,
+        reason: str = "",
+        typed: str = "",
+    ) -> RequestView:
+        """One person's answer. ``typed`` is the number of resources, where the rule asks for it."""
+        return _settle(
+            await self._db.write(
+                self._vote, request_id, plan_hash, revision, actor, choice, reason[:_REASON_MAX], typed.strip()
+            )
+        )
+
+    def _vote(
+        self,
+        conn: Connection,
+        request_id: str,
+        plan_hash: str,
+        revision: int,
+        actor: Actor,
+        choice: Choice,
+        reason: str,
+        typed: str,
+    ) -> RequestView | GatehouseError:
+        now, who = self._clock.now(), actor.principal.id
+        held = plans.request(conn, request_id, lock=True)
+        request = held.facts
+        mine = next((vote for vote, _ in plans.live_votes(conn, request_id) if vote.principal_id == who), None)
+        if mine and mine.choice is choice and plan_hash == request.plan_hash:
+            return self._request_view(conn, held)  # a double click: the same answer, the same result
+        if request.state.is_final:
+            return Stale(f"this request is already {request.state.value}", mend=_AGAIN)
+        outdated = self._outdated(conn, held)
+        if outdated is not None:
+            return outdated
+        if plan_hash != request.plan_hash or revision != request.revision:
+            return Stale("this card is not the present one", mend=_AGAIN)
+        plan = plans.plan(conn, request.plan_id)
+        if plan.hash != request.plan_hash or plan.fingerprint != request.fingerprint:
+            self._close(conn, held, RequestState.VOIDED, "the plan is not the one that was asked for", now)
+            return Stale("the plan is not the one that was asked for", mend=_AGAIN)
+        cause = plans.cause(conn, plan.cause_id)
+        verdict = self._may_vote(actor, choice, plan, cause, request.rule, request.requested_by)
+        if not verdict.allowed:
+            could = self._could(plan, request.rule, cause, request.requested_by) or verdict.could
+            verdict = PolicyVerdict(False, verdict.rule, verdict.reason, could)
+            return self._refuse(conn, request.id, actor, choice.value, verdict, now)
+        if choice is Choice.APPROVE and request.rule.typed_confirmation:
+            wanted = str(plan.blast_radius.resources)
+            if typed != wanted:
+                said = f"{request.rule.name} asks you to type the number of resources this changes"
+                return BadInput(said, mend=f"Type {wanted} and approve again.")
+        vote = Vote(
+            id=self._ids.new("vote"),
+            request_id=request.id,
+            plan_hash=request.plan_hash,
+            principal_id=who,
+            platform=actor.identity.platform.value,
+            choice=choice,
+            reason=reason,
+            at=now,
+        )
+        plans.save_vote(conn, vote, actor.identity)
+        body = vote.model_dump(mode="json") | {
+            "plan": plan.id,
+            "identity": actor.identity.model_dump(mode="json"),
+            "groups": sorted(actor.groups),
+            "rule": verdict.rule,
+        }
+        ledger.append(conn, kind="vote.cast", subject=request.id, actor=who, body=body, now=now)
+        self._conclude(conn, held, plan, vote, actor, now)
+        return self._request_view(conn, plans.request(conn, request.id))
+
+    def _conclude(
+        self, conn: Connection, held: plans.Request, plan: Plan, vote: Vote, actor: Actor, now: datetime
+    ) -> None:
+        """The outcome, when this vote brought one; the execution is queued in the same transaction."""
+        request = held.facts
+        name = actor.principal.name
+        if vote.choice is Choice.REJECT:
+            self._decide(conn, held, plan, RequestState.REJECTED, (vote.principal_id,), vote.reason, now)
+            self._tell(conn, held.cause_id, now, f"{name} rejected it", vote.reason)
+            return
+        votes = [v for v, _ in plans.live_votes(conn, request.id)]
+        approved = tuple(
+            v.principal_id for v in votes if v.choice is Choice.APPROVE and v.plan_hash == request.plan_hash
+        )
+        missing = request.rule.quorum - len(approved)
+        if missing > 0:
+            self._tell(conn, held.cause_id, now, f"{name} approved; {missing} more to go", vote.reason)
+            return
+        decision = self._decide(conn, held, plan, RequestState.APPROVED, approved, vote.reason, now)
+        execution_id = self._ids.new("exec")
+        plans.queue_execution(conn, execution_id, decision, plan, now)
+        body = {"decision": decision.id, "plan": plan.id, "covers": decision.covers}
+        ledger.append(conn, kind="execution.queued", subject=execution_id, actor="gatehouse", body=body, now=now)
+        self._tell(conn, held.cause_id, now, f"{name} approved", vote.reason)
+
+    def _decide(
+        self,
+        conn: Connection,
+        held: plans.Request,
+        plan: Plan,
+        outcome: RequestState,
+        by: tuple[str, ...],
+        reason: str,
+        now: datetime,
+    ) -> Decision:
+        decision = Decision(
+            id=self._ids.new("dec"),
+            request_id=held.facts.id,
+            plan_id=plan.id,
+            covers=plan.hash,
+            outcome=outcome,
+            decided_at=now,
+            decided_by=by,
+            reason=reason,
+            policy_version=self._policy.version,
+        )
+        plans.save_decision(conn, decision)
+        plans.close_request(conn, held.facts.id, outcome, now)
+        body = decision.model_dump(mode="json") | {"cause": held.cause_id, "findings": list(plan.finding_ids)}
+        ledger.append(conn, kind="decision.made", subject=decision.id, actor=by[-1], body=body, now=now)
+        return decision
+
+    # --- ending ------------------------------------------------------------------------------------------------------
+
+    async def cancel(self, request_id: str, actor: Actor) -> RequestView:
+        """Take a request back: one's own, or as somebody the policy permits."""
+        return _settle(await self._db.write(self._cancel, request_id, actor))
+
+    def _cancel(self, conn: Connection, request_id: str, actor: Actor) -> RequestView | GatehouseError:
+        now = self._clock.now()
+        held = plans.request(conn, request_id, lock=True)
+        if held.facts.state is RequestState.CANCELLED:
+            return self._request_view(conn, held)
+        if held.facts.state.is_final:
+            return Stale(f"this request is already {held.facts.state.value}", mend=_AGAIN)
+        plan = plans.plan(conn, held.facts.plan_id)
+        cause = plans.cause(conn, held.cause_id)
+        verdict = self._may(actor, "cancel", plan, cause, held.facts.rule, held.facts.requested_by)
+        if not verdict.allowed:
+            return self._refuse(conn, request_id, actor, "cancel", verdict, now)
+        self._close(conn, held, RequestState.CANCELLED, f"cancelled by {actor.principal.name}", now, actor.principal.id)
+        return self._request_view(conn, plans.request(conn, request_id))
+
+    async def expire_due(self) -> int:
+        """End the requests whose time is over. Returns how many."""
+        if not await self._db.read(plans.due_requests, self._clock.now()):
+            return 0
+        return await self._db.write(self._expire)
+
+    def _expire(self, conn: Connection) -> int:
+        now, count = self._clock.now(), 0
+        for request_id in plans.due_requests(conn, now):
+            held = plans.request(conn, request_id, lock=True)
+            if not held.facts.state.is_final:
+                self._close(conn, held, RequestState.EXPIRED, "nobody decided in time", now)
+                count += 1
+        return count
+
+    def _outdated(self, conn: Connection, held: plans.Request) -> Stale | None:
+        """Ends a pending request that may no longer be decided, and says why."""
+        now = self._clock.now()
+        if held.facts.expires_at <= now:
+            self._close(conn, held, RequestState.EXPIRED, "nobody decided in time", now)
+            return Stale("this request has expired", mend=_AGAIN)
+        if held.facts.policy_version != self._policy.version:
+            self._close(conn, held, RequestState.VOIDED, "the policy changed since it was asked", now)
+            return Stale("the policy changed since this was asked", mend="Press Review fix and ask again.")
+        return None
+
+    def _close(
+        self,
+        conn: Connection,
+        held: plans.Request,
+        state: RequestState,
+        why: str,
+        now: datetime,
+        actor: str = "gatehouse",
+    ) -> None:
+        plans.close_request(conn, held.facts.id, state, now, reason=why)
+        body = {"cause": held.cause_id, "plan": held.facts.plan_id, "why": why}
+        ledger.append(conn, kind=f"request.{state.value}", subject=held.facts.id, actor=actor, body=body, now=now)
+        self._tell(conn, held.cause_id, now, f"The request is {state.value}", why)
+
+    # --- who may -----------------------------------------------------------------------------------------------------
+
+    def _may(
+        self, actor: Actor, action: str, plan: Plan, cause: plans.CauseFacts, rule: ApprovalRule, requester: str
+    ) -> PolicyVerdict:
+        context = {
+            "rule": rule,
+            "is_requester": bool(requester) and requester == actor.principal.id,
+            "owner": cause.owner,
+            "undo_exposes": self._planner.exposes(plan),
+        }
+        return self._policy.may(actor, action, plan, context)
+
+    def _may_ask(self, actor: Actor, plan: Plan, cause: plans.CauseFacts) -> PolicyVerdict:
+        action = "undo_request" if plan.kind is PlanKind.UNDO else "request"
+        return self._may(actor, action, plan, cause, self._policy.rule_for(plan), "")
+
+    def _may_vote(
+        self, actor: Actor, choice: Choice, plan: Plan, cause: plans.CauseFacts, rule: ApprovalRule, requester: str
+    ) -> PolicyVerdict:
+        verdict = self._may(actor, choice.value, plan, cause, rule, requester)
+        if not verdict.allowed or choice is Choice.REJECT:
+            return verdict
+        if rule.four_eyes and requester == actor.principal.id:
+            return PolicyVerdict(False, f"{rule.name}: four eyes", "who asks cannot approve", verdict.could)
+        if rule.owner_apart and self._people.owns(cause.owner, actor):
+            said = "the owner of the resource cannot approve its change"
+            return PolicyVerdict(False, f"{rule.name}: owner apart", said, verdict.could)
+        return verdict
+
+    def _could(self, plan: Plan, rule: ApprovalRule, cause: plans.CauseFacts, requester: str) -> tuple[str, ...]:
+        """Groups, and the people of gatehouse.yml for whom the policy would say yes."""
+        names = [
+            candidate.principal.name
+            for candidate in self._people.candidates()
+            if self._may_vote(candidate, Choice.APPROVE, plan, cause, rule, requester).allowed
+        ]
+        more = (f"{len(names) - _NAMES_SHOWN} more",) if len(names) > _NAMES_SHOWN else ()
+        return (*self._policy.could(plan), *names[:_NAMES_SHOWN], *more)
+
+    def _refuse(
+        self, conn: Connection, subject: str, actor: Actor, wanted: str, verdict: PolicyVerdict, now: datetime
+    ) -> Denied:
+        body: dict[str, Any] = {
+            "wanted": wanted,
+            "rule": verdict.rule,
+            "reason": verdict.reason,
+            "identity": actor.identity.model_dump(mode="json"),
+        }
+        ledger.append(conn, kind="refused", subject=subject, actor=actor.principal.id, body=body, now=now)
+        return Denied(verdict.reason, rule=verdict.rule, could=verdict.could, mend=mend(verdict.could))
+
+    # --- showing -----------------------------------------------------------------------------------------------------
+
+    def _tell(self, conn: Connection, cause_id: str, now: datetime, line: str, reason: str = "") -> None:
+        said = f"{line}: {reason}" if reason else line
+        outbox.refresh_cause(conn, self._ids, now, cause_id)
+        outbox.say_in_thread(conn, self._ids, now, cause_id, said)
+
+    def _request_view(self, conn: Connection, held: plans.Request) -> RequestView:
+        request = held.facts
+        plan, cause = plans.plan(conn, request.plan_id), plans.cause(conn, held.cause_id)
+        votes = tuple(
+            VoteLine(
+                who=self._people.person_in(conn, vote.principal_id), choice=vote.choice, reason=vote.reason, at=vote.at
+            )
+            for vote, _ in plans.live_votes(conn, request.id)
+        )
+        return RequestView(
+            id=request.id,
+            cause_id=held.cause_id,
+            cause_title=cause.title,
+            plan_id=plan.id,
+            plan_hash=request.plan_hash,
+            plan_title=plan.title,
+            kind=plan.kind,
+            state=request.state,
+            rule=request.rule,
+            revision=request.revision,
+            requested_by=self._people.person_in(conn, request.requested_by),
+            requested_at=request.requested_at,
+            expires_at=request.expires_at,
+            votes=votes,
+            could=self._could(plan, request.rule, cause, request.requested_by),
+            reason=held.reason,
+            decided_at=held.decided_at,
+        )
+
+
+def _settle(outcome: RequestView | GatehouseError) -> RequestView:
+    """Raise what the transaction came to, after it was committed: a refusal and an expiry are facts, too."""
+    if isinstance(outcome, GatehouseError):
+        raise outcome
+    return outcome
