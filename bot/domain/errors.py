@@ -70,3 +70,11 @@ class Gone(ConnectorError):
 
 class OutcomeUnknown(ConnectorError):
     pass
+
+
+class CloudRefused(Refused):
+    """A cloud's own no. ``code`` is the cloud's word; absence ("there is none") is told apart by it."""
+
+    def __init__(self, reason: str, *, code: str, mend: str = "") -> None:
+        super().__init__(reason, mend=mend)
+        self.code = code

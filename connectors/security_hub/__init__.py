@@ -1,0 +1,1 @@
+"""AWS Security Hub: findings in ASFF, polled or from files and events."""
