@@ -125,7 +125,9 @@ def _instance(
 
 def _snapshot(account: Account, company: Company, name: str, tags: Tags, *, public: bool) -> str:
     ec2 = account.client("ec2")
-    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=20, Encrypted=not public)["VolumeId"]
+    # a named key: without one moto would make up a customer key of its own
+    encrypted = {} if public else {"Encrypted": True, "KmsKeyId": company.ids["kms/ledger-data"]}
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=20, **encrypted)["VolumeId"]
     ec2.create_tags(Resources=[volume], Tags=[*key_value(tags), {"Key": "Name", "Value": name}])
     company.note(f"volume/{name}", volume)
     snapshot: str = ec2.create_snapshot(VolumeId=volume, Description=f"{name} of Acme")["SnapshotId"]
@@ -242,6 +244,7 @@ def _database(account: Account, company: Company, name: str, tags: Tags, *, publ
         CopyTagsToSnapshot=True,
         EnableIAMDatabaseAuthentication=not public,
         VpcSecurityGroupIds=[group],
+        DBSubnetGroupName="prod-main",
         Tags=key_value(tags),
         **({} if public else {"KmsKeyId": key}),
     )["DBInstance"]
@@ -314,6 +317,7 @@ def _table(account: Account, company: Company, name: str, tags: Tags, *, healthy
 
 def _prod_network(prod: Account, company: Company) -> None:
     ec2 = prod.client("ec2")
+    _kms(prod, company, "ledger-data", tagged("payments", "prod", "ledger"), rotate=True)
     vpc, subnet = _network(prod, company, "prod", "prod")
     image = ec2.register_image(
         Name="acme-base-2026", Architecture="x86_64", RootDeviceName="/dev/xvda", VirtualizationType="hvm"
@@ -347,7 +351,19 @@ def _prod_buckets(prod: Account, company: Company) -> None:
 
 
 def _prod_data(prod: Account, company: Company) -> None:
-    key = _kms(prod, company, "ledger-data", tagged("payments", "prod", "ledger"), rotate=True)
+    key = company.ids["kms/ledger-data"]
+    other = prod.client("ec2").create_subnet(
+        VpcId=company.ids["prod/vpc"], CidrBlock="10.20.2.0/24", AvailabilityZone="us-east-1b"
+    )["Subnet"]["SubnetId"]
+    platform = tagged("platform", "prod", "network")
+    prod.client("ec2").create_tags(Resources=[other], Tags=[*key_value(platform), {"Key": "Name", "Value": "prod-b"}])
+    company.note("prod/subnet-b", other)
+    prod.client("rds").create_db_subnet_group(
+        DBSubnetGroupName="prod-main",
+        DBSubnetGroupDescription="main network of Acme",
+        SubnetIds=[company.ids["prod/subnet"], other],
+        Tags=key_value(platform),
+    )
     _kms(prod, company, "payments-tokens", tagged("payments", "prod", "tokens"), rotate=False)
     _kms(prod, company, "shop-sessions", tagged("web", "prod", "shop"), rotate=False)
     group = company.ids["sg/payments-db"]
@@ -390,6 +406,10 @@ def _dev(dev: Account, company: Company, endpoint: str) -> None:
         Name="acme-base-2026", Architecture="x86_64", RootDeviceName="/dev/xvda", VirtualizationType="hvm"
     )["ImageId"]
     company.note("dev/image/acme-base-2026", image)
+    ec2.create_tags(
+        Resources=[image], Tags=[*key_value(tagged("web", "dev", "lab")), {"Key": "Name", "Value": "acme-base"}]
+    )
+    ec2.modify_image_attribute(ImageId=image, LaunchPermission={"Add": [{"Group": "all"}]})
     # made by hand, belongs to nobody: what reaches the fallback channel
     jump = _group(dev, company, vpc, "temp-test", {"env": "dev"}, (22, 22, False))
     lab = _group(dev, company, vpc, "web-lab", tagged("web", "dev", "lab"), inside=8080)

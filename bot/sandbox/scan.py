@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.errors import SettingsError
-from bot.sandbox.aws import ACCOUNTS, PROD, REGION, SimulatedAws, cloud_environment, role_arn
+from bot.sandbox.aws import ACCOUNTS, PROD, RECORDED_SEED, REGION, SimulatedAws, cloud_environment, role_arn
 from bot.sandbox.company import build
 from bot.settings import PROWLER_ENV
 
@@ -173,7 +173,7 @@ async def scan_all(endpoint: str, folder: Path, progress: Callable[[str], None] 
     return paths
 
 
-async def record(target: Path, work: Path, *, seed: int = 7, progress: Callable[[str], None] = lambda _: None) -> None:
+async def record(target: Path, work: Path, *, seed: int = RECORDED_SEED, progress: Callable[[str], None] = lambda _: None) -> None:
     """Scan the freshly seeded company and pack what the scanner wrote into ``target``."""
     async with SimulatedAws(seed=seed) as aws:
         await asyncio.to_thread(build, aws.endpoint, progress)
