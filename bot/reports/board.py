@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
@@ -192,7 +193,7 @@ class Board:
         names = [c for c in FINDINGS.c if c.name not in {"content", "scope", "resource_id"}]
         owners: dict[str, str] = {}
         found = []
-        rows = conn.execution_options(yield_per=1000).execute(select(*names).where(filters.where()).order_by(*URGENCY))
+        rows = conn.execute(select(*names).where(filters.where()).order_by(*URGENCY))
         for row in rows.mappings():
             values = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
             owner = values["owner"]
@@ -317,9 +318,8 @@ class Board:
         priorities = conn.execute(
             select(c.priority, func.count()).where(c.state == "open").group_by(c.priority).order_by(c.priority)
         ).all()
-        states = dict(
-            conn.execute(select(o.state, func.count()).where(o.state != "sent").group_by(o.state)).tuples().all()
-        )
+        unsent = select(o.state, func.count()).where(o.state.in_(["queued", "sending", "dead", "unknown"]))
+        states: dict[str, int] = {state: n for state, n in conn.execute(unsent.group_by(o.state))}
         head = conn.execute(select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1)).first()
         return StatusView(
             at=self.clock.now(),
@@ -345,7 +345,7 @@ class Board:
             if row and row.failing_since:
                 ok, said = (
                     False,
-                    f"failing since {row.failing_since:%Y-%m-%d %H:%M} UTC: {row.error or 'no reason given'}",
+                    f"failing since {row.failing_since:%Y-%m-%d %H:%M} UTC: {row.error or 'unknown why'}",
                 )
             elif last is None:
                 ok, said = False, "has not delivered anything yet"
@@ -413,21 +413,14 @@ def _find(conn: Connection, wanted: str) -> Row[Any]:
     if exact is not None:
         return exact
     if len(start) > 3:
-        # A range, not LIKE: it uses the primary key on both databases. "~" sorts after every character of an id.
-        near = conn.execute(select(FINDINGS).where(c.id >= start, c.id < start + "~").order_by(c.id).limit(4)).all()
+        question = select(FINDINGS).where(c.id.startswith(start, autoescape=True)).order_by(c.id).limit(4)
+        near = conn.execute(question).all()
         if len(near) == 1:
             return near[0]
         if near:
             some = ", ".join(row.id for row in near[:3])
-            raise NotFound(
-                f"More than one finding begins with {wanted[:40]}.", mend=f"For example {some}: give more of it."
-            )
-    close = (
-        conn.execute(
-            select(c.id).where(c.id >= start[:4], c.id < start[:4] + "~").order_by(c.status, c.id).limit(1)
-        ).scalar()
-        if len(start) >= 4
-        else None
-    )
-    mend = f"Did you mean {close}?" if close else "Ask for findings to see the ids of what is open."
+            raise NotFound(f"More than one finding begins with {wanted[:40]}: {some}.", mend="Give more of the id.")
+    like = select(c.id).where(c.id.startswith(start[:4], autoescape=True)).order_by(c.id).limit(50)
+    close = get_close_matches(start, list(conn.execute(like).scalars()), 1) if len(start) >= 4 else []
+    mend = f"Did you mean {close[0]}?" if close else "Ask for findings to see the ids of what is open."
     raise NotFound(f"There is no finding {wanted[:40]}.", mend=mend)

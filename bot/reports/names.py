@@ -68,7 +68,7 @@ def members(settings: Settings, group: str) -> list[str]:
 
 
 def who_could(settings: Settings, rule: ApprovalRule, requested_by: str) -> tuple[str, ...]:
-    """Who may decide, in words. A group whose members a platform knows stays a group: its names are not ours to list."""
+    """Who may decide, in words. A group that a platform keeps stays a group: its names are not ours to list."""
     if not rule.groups:
         said = "anyone the policy permits"
         return (f"{said}, other than who asked" if rule.four_eyes else said,)
