@@ -119,11 +119,16 @@ class PublicStatements(AwsPlaybook):
 
     fine = "no statement of the policy allows everyone without a condition"
 
-    def _call(self, target: Target, policy: Policy | None) -> Call:
+    def _call(self, target: Target, policy: Policy | None, state: State) -> Call:
         """Write the policy; None is to have none."""
         raise NotImplementedError
 
-    def _write(self, target: Target, verb: str, now: Policy | None, new: Policy | None) -> list[Change]:
+    def _private(self, target: Target, policy: Policy) -> Policy | None:
+        """What the policy becomes. A service that always has one overrides this."""
+        return private(policy)
+
+    def _write(self, target: Target, verb: str, state: State, new: Policy | None) -> list[Change]:
+        now = state["policy"]
         if same(now, new):
             return []
         return [
@@ -132,30 +137,31 @@ class PublicStatements(AwsPlaybook):
                 target=target,
                 before=words(now),
                 after=words(new),
-                call=self._call(target, new),
+                call=self._call(target, new, state),
             )
         ]
 
     def changes(self, target: Target, state: State) -> list[Change]:
         now = state["policy"]
-        return [] if now is None else self._write(target, "Remove", now, private(now))
+        if now is None or not any(map(is_public, now["Statement"])):
+            return []
+        return self._write(target, "Remove", state, self._private(target, now))
 
     def undo(self, target: Target, pre: State, now: State) -> list[Change]:
         was, is_ = pre["policy"], now["policy"]
         public = [s for s in statements(was) if is_public(s) and s not in statements(is_)]
         if not public:
             return []
-        if same(is_, private(was)):
-            return self._write(target, "Put back", is_, was)
-        # Somebody edited the policy since: keep what they wrote, bring back only what we took.
-        leftovers = [n for n in map(narrowed, public) if n is not None]
-        kept = [s for s in statements(is_) if s not in leftovers]
-        return self._write(target, "Put back", is_, {**(is_ or was), "Statement": [*kept, *public]})
+        fixed = self._private(target, was)
+        if same(is_, fixed):
+            return self._write(target, "Put back", now, was)
+        # Somebody edited the policy since: keep what they wrote, take back only what we did.
+        ours = [s for s in statements(fixed) if s not in statements(was)]
+        kept = [s for s in statements(is_) if s not in ours]
+        return self._write(target, "Put back", now, {**(is_ or was), "Statement": [*kept, *public]})
 
     def warnings(self, target: Target, state: State) -> list[str]:
         kept = [s for s in statements(state.get("policy")) if s.get("Condition") and is_everyone(s.get("Principal"))]
         if not kept:
             return []
-        return [
-            f"{target.name}: {len(kept)} statement(s) for everyone with a Condition stay; look whether it is narrow."
-        ]
+        return [f"{target.name}: {len(kept)} statement(s) for everyone with a Condition stay: look how narrow it is."]

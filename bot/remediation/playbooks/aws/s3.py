@@ -279,14 +279,13 @@ class _BucketPolicy(_Bucket):
         answer = await read_or_none(cloud, request, _NO_POLICY)
         return {"policy": None if answer is None else policies.parse(answer["Policy"])}
 
-    def _call(self, target: Target, policy: policies.Policy | None) -> Call:
+    def _call(self, target: Target, policy: policies.Policy | None, state: State) -> Call:
         if policy is None:
             return call(target, "s3", "delete_bucket_policy", Bucket=target.name)
         return call(target, "s3", "put_bucket_policy", Bucket=target.name, Policy=policies.text(policy))
 
-    def _replace(
-        self, target: Target, words: str, now: policies.Policy | None, new: policies.Policy | None
-    ) -> list[Change]:
+    def _replace(self, target: Target, words: str, state: State, new: policies.Policy | None) -> list[Change]:
+        now = state["policy"]
         if policies.same(now, new):
             return []
         return [
@@ -295,7 +294,7 @@ class _BucketPolicy(_Bucket):
                 target=target,
                 before=policies.words(now),
                 after=policies.words(new),
-                call=self._call(target, new),
+                call=self._call(target, new, state),
             )
         ]
 
@@ -353,7 +352,7 @@ class DenyInsecureTransport(_BucketPolicy):
         if any(self._denies(s, target.uid) for s in policies.statements(now)):
             return []
         new = policies.with_statement(now, self._statement(target))
-        return self._replace(target, f"Deny requests without TLS to bucket {target.name}", now, new)
+        return self._replace(target, f"Deny requests without TLS to bucket {target.name}", state, new)
 
     def undo(self, target: Target, pre: State, now: State) -> list[Change]:
         added = [s for s in policies.statements(now["policy"]) if s not in policies.statements(pre["policy"])]
@@ -363,7 +362,7 @@ class DenyInsecureTransport(_BucketPolicy):
             return []
         rest = policies.without(now["policy"], mine, empty_is_none=pre["policy"] is None)
         new = pre["policy"] if policies.same(rest, pre["policy"]) else rest
-        return self._replace(target, f"Allow plain HTTP to bucket {target.name} again", now["policy"], new)
+        return self._replace(target, f"Allow plain HTTP to bucket {target.name} again", now, new)
 
 
 class RemovePublicStatements(policies.PublicStatements, _BucketPolicy):
