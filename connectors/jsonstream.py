@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from bot.ports import Page
+
 CHUNK = 1 << 20
 MAX_OBJECT = 8 << 20
 PAGE = 500
@@ -290,3 +292,28 @@ class _Reader:
             if self._looks(value):
                 return True
             self._at += 1
+
+
+def pages(
+    stream: BinaryIO,
+    name: str = "",
+    *,
+    wrappers: Sequence[str] = (),
+    looks: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    size: int = PAGE,
+) -> Iterator[Page]:
+    """Every object of the stream in pages of ``size``, for a source whose file needs no second look."""
+    trouble = Trouble()
+    batch: list[Mapping[str, Any]] = []
+    reported, total = 0, 0
+    for item in objects(stream, trouble, wrappers=wrappers, looks=looks):
+        batch.append(item.value)
+        total += 1
+        if len(batch) >= size:
+            yield Page(items=tuple(batch), rejected=tuple(trouble.rejected[reported:]))
+            batch, reported = [], len(trouble.rejected)
+    rejected = trouble.rejected[reported:]
+    if trouble.more:
+        rejected.append(("file", f"{trouble.more} more places could not be read"))
+    empty = () if total or trouble.broken else (f"{name or 'the file'} holds no findings",)
+    yield Page(items=tuple(batch), rejected=tuple(rejected), notes=empty)

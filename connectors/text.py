@@ -41,7 +41,7 @@ def seq(value: Any) -> Sequence[Any]:
 def texts(value: Any) -> tuple[str, ...]:
     """A list of strings; one string counts as a list of one (older scanners wrote it so)."""
     if isinstance(value, str):
-        value = [part for part in value.split(",")] if value else []
+        value = value.split(",")
     return tuple(dict.fromkeys(said for one in seq(value) if (said := text(one))))
 
 

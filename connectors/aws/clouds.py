@@ -32,7 +32,8 @@ NEVER_READ = frozenset(
         "sts.get_federation_token", "ssm.get_parameter", "ssm.get_parameters", "ssm.get_parameters_by_path",
         "s3.get_object", "s3.get_object_torrent", "ec2.get_password_data", "ecr.get_authorization_token",
         "ecr-public.get_authorization_token", "redshift.get_cluster_credentials", "sso.get_role_credentials",
-        "redshift.get_cluster_credentials_with_iam", "codeartifact.get_authorization_token", "ec2.get_console_screenshot",
+        "redshift.get_cluster_credentials_with_iam", "codeartifact.get_authorization_token",
+        "ec2.get_console_screenshot",
         "cognito-identity.get_credentials_for_identity", "cognito-identity.get_open_id_token",
     }
 )  # fmt: skip

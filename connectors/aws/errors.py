@@ -28,9 +28,13 @@ DENIED = frozenset(
         "AuthorizationErrorException", "AuthorizationError", "403",
     }
 )  # fmt: skip
-_UNCLEAR = frozenset({"InternalError", "InternalFailure", "InternalServerError", "InternalException", "ServiceUnavailable",
-                      "ServiceUnavailableException", "Unavailable", "ServiceException", "RequestTimeout",
-                      "RequestTimeoutException", "InternalServerErrorException", "InternalServiceException"})  # fmt: skip
+_UNCLEAR = frozenset(
+    {
+        "InternalError", "InternalFailure", "InternalServerError", "InternalServerErrorException", "InternalException",
+        "InternalServiceException", "ServiceUnavailable", "ServiceUnavailableException", "ServiceException",
+        "Unavailable", "RequestTimeout", "RequestTimeoutException",
+    }
+)  # fmt: skip
 # LimitExceededException is a quota in most services (IAM: keys per user) and a rate in Security Hub only.
 _QUOTA_ELSEWHERE = "LimitExceededException"
 

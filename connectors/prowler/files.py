@@ -4,8 +4,8 @@ The first pass learns what one finding alone cannot tell: which identities occur
 later scan in the same file (Prowler appends) answers anew. It keeps eight bytes a finding, no objects.
 
 - Results of an older scan in the file are passed over where a newer one covers the same check, account and region.
-- Several results of one identity in one scan: one failure counts over passes; of several different failures each gets a hash
-  of its text into its identity; word-for-word repeats are one.
+- Several results of one identity in one scan: a failure counts over passes; of several different failures each gets
+  a hash of its text into its identity; word-for-word repeats are one.
 - MANUAL is not a finding (nothing was found, a person has to look): counted and said, not stored.
 - ``complete_scopes`` only when the whole file could be read. A check that is not in the file says nothing.
 """
@@ -88,8 +88,9 @@ class _Reader:
     def pages(self) -> Iterator[Page]:
         survey = self._survey()
         if survey.objects and survey.objects == survey.compliance:
-            yield Page(items=(), notes=(f"{self._name or 'the file'} holds compliance results of Prowler (per requirement), "
-                                        "not findings: nothing was read",))  # fmt: skip
+            name = self._name or "the file"
+            said = f"{name} holds compliance results of Prowler (per requirement), not findings: nothing was read"
+            yield Page(items=(), notes=(said,))
             return
         self._stream.seek(self._start)
         trouble = Trouble()
@@ -158,7 +159,7 @@ class _Reader:
 
 
 def settle(group: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of several results for one identity in one scan, what is to be told apart; the order of the file plays no part."""
+    """Of several results for one identity in one scan, those to be told apart, whatever their order in the file."""
     best = min(_RANK.get(result_word(raw), 2) for raw in group)
     told = {_detail(raw): raw for raw in group if _RANK.get(result_word(raw), 2) == best}
     if best > 1 or len(told) == 1:

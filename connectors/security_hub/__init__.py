@@ -1,1 +1,31 @@
-"""AWS Security Hub: findings in ASFF, polled or from files and events."""
+"""AWS Security Hub: findings in ASFF (and OCSF of the new Security Hub), polled or from files and events."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from bot.ports import Page
+from connectors.jsonstream import pages
+from connectors.registry import Connector
+from connectors.security_hub.mapping import SecurityHubMapper, looks
+from connectors.security_hub.poller import OPTIONS, check, make_poller
+
+
+def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
+    """``aws securityhub get-findings`` output, EventBridge events, ASFF arrays or lines."""
+    return pages(stream, name, wrappers=("Findings", "findings"), looks=lambda raw: looks(raw) or _wraps(raw))
+
+
+def _wraps(raw: Any) -> bool:
+    return isinstance(raw.get("detail"), dict) or "Findings" in raw or "findings" in raw
+
+
+MANIFEST = Connector(
+    name="security_hub",
+    title="AWS Security Hub",
+    capabilities=frozenset({"file", "poll"}),
+    mapper=SecurityHubMapper,
+    read=read,
+    poller=make_poller,
+    check=check,
+    options=OPTIONS,
+)
