@@ -1,0 +1,186 @@
+"""The Bolt app: one command, one action pattern, dispatched by tables. Journal, acknowledge, then work."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain.views import Notice
+from bot.engine import Engine
+from bot.settings import Settings
+
+from . import modals
+from .desk import Desk
+from .payloads import Origin, action_of, answers, click_id, ids_of, journal_of, origin_of, team_of, text_id, verb_of
+
+log = logging.getLogger(__name__)
+COMMAND = "/gatehouse"
+UNSIGNED = "gatehouse-socket-mode-has-no-signing-secret"
+
+ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice | None]]] = {
+    "review": Desk.review,
+    "undo": Desk.undo,
+    "not_mine": Desk.not_mine,
+    "snooze": Desk.snooze,
+    "details": Desk.details,
+}
+LINKS = {"console"}  # Slack opens them; they still want an answer
+COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
+    "": Desk.cmd_help,
+    "help": Desk.cmd_help,
+    "findings": Desk.cmd_findings,
+    "finding": Desk.cmd_finding,
+    "fix": Desk.cmd_fix,
+    "mine": Desk.cmd_mine,
+    "status": Desk.cmd_status,
+}
+SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, str]], Awaitable[Notice]]] = {
+    modals.REVIEW: Desk.submit_review,
+    modals.NOT_MINE: Desk.submit_not_mine,
+    modals.SNOOZE: Desk.submit_snooze,
+}
+
+
+class GatehouseApp(AsyncApp):
+    """Bolt's app and the desk that does its work."""
+
+    desk: Desk
+
+
+def build_app(engine: Engine, settings: Settings, client: AsyncWebClient) -> GatehouseApp:
+    """The app of one workspace. Without a signing secret (Socket Mode) no HTTP request is ever accepted."""
+    secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
+    app = GatehouseApp(
+        client=client,
+        signing_secret=secret or UNSIGNED + engine.ids.new("key"),
+        process_before_response=True,
+    )
+    desk = app.desk = Desk(engine, settings, client)
+    app.middleware(workspace_guard(desk, settings))
+    app.command(COMMAND)(_on_command(desk))
+    app.action(re.compile(r"^gh\."))(_on_action(desk))
+    app.view(re.compile(r"^gh\."))(_on_submission(desk, settings))
+    app.event("app_home_opened")(_on_home(desk))
+    return app
+
+
+def workspace_guard(desk: Desk, settings: Settings) -> Callable[..., Awaitable[BoltResponse | None]]:
+    async def only_our_workspace(
+        body: dict[str, Any], context: AsyncBoltContext, next: Callable[[], Awaitable[None]]
+    ) -> BoltResponse | None:
+        authorised = context.authorize_result
+        ours = settings.slack.team or (authorised.team_id if authorised else None) or ""
+        team = team_of(body)
+        if ours and team == ours:
+            await next()
+            return None
+        log.warning("refused an interaction of workspace %r, ours is %r", team[:20], ours)
+        said = Notice(ok=False, said="Gatehouse takes no commands from another workspace.", rule="other-workspace")
+        if "command" in body:
+            return BoltResponse(status=200, body={"response_type": "ephemeral", "text": said.said})
+        origin = origin_of(body) if body.get("type") == "block_actions" else None
+        if origin and origin.channel and origin.user:
+            desk.spawn(desk.run(origin, _refuse(said)))
+        return BoltResponse(status=200, body="")
+
+    return only_our_workspace
+
+
+def _refuse(said: Notice) -> Callable[[], Awaitable[Notice]]:
+    async def work() -> Notice:
+        return said
+
+    return work
+
+
+def _on_action(desk: Desk) -> Callable[..., Awaitable[None]]:
+    async def on_action(ack: AsyncAck, body: dict[str, Any]) -> None:
+        action, origin = action_of(body), origin_of(body)
+        verb = verb_of(str(action.get("action_id", "")))
+        if verb in LINKS:
+            await ack()
+            return
+        handler = ACTIONS.get(verb)
+        if handler is None:
+            await ack()
+            said = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
+            desk.spawn(desk.run(origin, _refuse(said)))
+            return
+        click = click_id(body)
+        new = await desk.receive(click, f"action.{verb}", origin, journal_of(body))
+        await ack()
+        if new:
+            desk.spawn(desk.run(origin, partial(handler, desk, origin, ids_of(action.get("value"))), click))
+
+    return on_action
+
+
+def _on_command(desk: Desk) -> Callable[..., Awaitable[None]]:
+    async def on_command(ack: AsyncAck, body: dict[str, Any]) -> None:
+        origin = origin_of(body)
+        word, _, rest = str(body.get("text") or "").strip().partition(" ")
+        handler = COMMANDS.get(word.lower())
+        if handler is None:
+            await ack()
+            said = Notice(ok=False, said=f"I do not know “{word[:40]}”.", mend="/gatehouse help lists the commands.")
+            desk.spawn(desk.run(origin, _refuse(said)))
+            return
+        click = click_id(body)
+        new = await desk.receive(click, f"command.{word.lower() or 'help'}", origin, journal_of(body))
+        await ack()
+        if new:
+            desk.spawn(desk.run(origin, partial(handler, desk, origin, rest.strip()), click))
+
+    return on_command
+
+
+def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[None]]:
+    def check(callback: str, ids: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+        if callback == modals.REVIEW:
+            return modals.check_review(ids, given)
+        return modals.check_not_mine(settings, given) if callback == modals.NOT_MINE else modals.check_snooze(given)
+
+    async def on_submission(ack: AsyncAck, body: dict[str, Any]) -> None:
+        view = body.get("view") or {}
+        callback = str(view.get("callback_id", ""))
+        handler = SUBMISSIONS.get(callback)
+        if handler is None:
+            await ack()
+            return
+        ids, given = ids_of(view.get("private_metadata")), answers(view)
+        # Before the journal: a dialog that is sent back for correction keeps its id and hash.
+        wrong = check(callback, ids, given)
+        if wrong:
+            await ack(response_action="errors", errors=wrong)
+            return
+        origin = origin_of({**body, "channel": {"id": text_id(ids, "ch")}})
+        click = click_id(body)
+        new = await desk.receive(click, f"submit.{callback}", origin, journal_of(body))
+        await ack()
+        if new:
+            desk.spawn(_submitted(desk, origin, partial(handler, desk, origin, ids, given), click))
+
+    return on_submission
+
+
+async def _submitted(desk: Desk, origin: Origin, work: Callable[[], Awaitable[Notice]], click: str) -> None:
+    await desk.run(origin, work, click)
+    if not origin.channel:  # it was opened from the home page, which shows what waits
+        await desk.publish_home(origin)
+
+
+def _on_home(desk: Desk) -> Callable[..., Awaitable[None]]:
+    async def on_home(ack: AsyncAck, event: dict[str, Any], body: dict[str, Any]) -> None:
+        await ack()
+        if event.get("tab", "home") == "home":
+            team = team_of(body)
+            desk.spawn(desk.publish_home(Origin(team=team, user=str(event.get("user", "")), user_team="")))
+
+    return on_home

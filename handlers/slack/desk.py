@@ -1,0 +1,312 @@
+"""What happens after the acknowledgement: one engine service called, the answer rendered, nobody left without a word.
+
+Rules
+- Work runs in tasks that are tracked; ``drain`` waits for them at shutdown.
+- Every error becomes a private notice: in the open dialog, else only for this person in the channel, else directly.
+- Private answers never go through a response URL without saying so: its default is public.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
+
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from bot.domain.decisions import Choice
+from bot.domain.errors import (
+    BadInput,
+    Conflict,
+    ConnectorError,
+    Denied,
+    GatehouseError,
+    Gone,
+    Refused,
+    RetryLater,
+    Stale,
+)
+from bot.domain.principals import Actor
+from bot.domain.views import Notice, Option
+from bot.engine import Engine
+from bot.settings import Settings
+from bot.store import clicks
+from cards import blockkit, build
+from cards.model import Card
+
+from . import modals
+from .payloads import Origin, number, text_id
+from .poster import open_direct
+from .web import call
+
+log = logging.getLogger(__name__)
+PATIENCE = 10.0  # the longest Retry-After a private answer waits out
+Work = Callable[[], Awaitable[Notice | None]]
+
+
+class Desk:
+    """The verbs of buttons, dialogs and commands."""
+
+    def __init__(self, engine: Engine, settings: Settings, client: AsyncWebClient) -> None:
+        self.engine, self.settings, self.client = engine, settings, client
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- running work ------------------------------------------------------------------------------------------------
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float = 20) -> None:
+        """Wait for what was begun; what does not end in time is left to the journal."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=seconds)
+
+    async def receive(self, click: str, kind: str, origin: Origin, payload: str) -> bool:
+        """Journal it. False when it was delivered before."""
+        identity = origin.identity.model_dump_json()
+        return await self.engine.db.write(
+            clicks.receive, click_id=click, platform="slack", kind=kind, identity=identity, payload=payload,
+            now=self.engine.clock.now(),
+        )  # fmt: skip
+
+    async def run(self, origin: Origin, work: Work, click: str = "") -> None:
+        """Do it, tell how it ended, and close the journal row."""
+        state, said = "done", Notice(ok=True, said="done")
+        try:
+            made = await work()
+            if made is not None:
+                said = made
+                await self._answer(origin, made)
+        except GatehouseError as error:
+            state, said = "refused", as_notice(error)
+            await self._answer(origin, said)
+        except Exception:
+            log.exception("slack interaction failed")
+            state = "failed"
+            said = Notice(ok=False, said="Something went wrong on our side; nothing was decided by this click.",
+                          mend="Look at the card and try again; if it stays so, tell the operators.")  # fmt: skip
+            await self._answer(origin, said)
+        if click:
+            await self.engine.db.write(
+                clicks.finish, click, state=state, outcome=said.said, now=self.engine.clock.now()
+            )
+
+    async def _answer(self, origin: Origin, said: Notice) -> None:
+        try:
+            await self.tell(origin, said)
+        except GatehouseError as error:
+            log.error("a private answer could not be delivered to %s: %s (%s)", origin.user, said.said, error.reason)
+
+    # --- private answers ---------------------------------------------------------------------------------------------
+
+    async def tell(self, origin: Origin, said: Notice) -> None:
+        """A sentence to one person, in the dialog that is open or privately."""
+        if origin.view:
+            try:
+                await self._call(lambda: self.client.views_update(view_id=origin.view, view=modals.notice(said)))
+            except (Gone, Refused):
+                log.info("the dialog was closed before its answer; answering outside of it")
+            else:
+                return
+        await self.show(origin, build.notice_card(said))
+
+    async def show(self, origin: Origin, card: Card) -> None:
+        """A card only this person sees: ephemeral in the channel, else by the command's own way, else direct."""
+        message = blockkit.message(card)
+        if origin.channel:
+            try:
+                await self._call(
+                    lambda: self.client.chat_postEphemeral(
+                        channel=origin.channel, user=origin.user, thread_ts=origin.thread or None, **message
+                    )
+                )
+            except (Refused, Gone) as error:
+                log.info("no ephemeral message in %s: %s", origin.channel, error.reason)
+            else:
+                return
+        if origin.respond_url and await self._respond(origin.respond_url, message):
+            return
+        channel = await open_direct(self.client, origin.user)
+        await call(self.client.chat_postMessage(channel=channel, unfurl_links=False, **message), creates=True)
+
+    async def _respond(self, url: str, message: Mapping[str, Any]) -> bool:
+        try:
+            answer = await AsyncWebhookClient(url, timeout=10).send(
+                text=message["text"], blocks=message["blocks"], response_type="ephemeral", replace_original=False
+            )
+        except Exception as error:
+            log.info("the command's response URL failed: %s", type(error).__name__)
+            return False
+        return answer.status_code == 200
+
+    async def _call(self, request: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        """One repetition after a short 429: a person is waiting."""
+        try:
+            return await call(request())
+        except RetryLater as error:
+            if error.after is None or error.after > PATIENCE:
+                raise
+            await asyncio.sleep(error.after)
+            return await call(request())
+
+    async def actor(self, origin: Origin) -> Actor:
+        return await self.engine.people.actor(origin.identity)
+
+    # --- dialogs -----------------------------------------------------------------------------------------------------
+
+    async def _dialog(
+        self, origin: Origin, title: str, what: str, make: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> Notice | None:
+        """Open at once (the trigger lives three seconds), then fill."""
+        opened = await call(self.client.views_open(trigger_id=origin.trigger, view=modals.loading(title, what)))
+        view_id = str(opened["view"]["id"])
+        try:
+            view = await make()
+        except GatehouseError as error:
+            await self.tell(origin.inside(view_id), as_notice(error))
+            return None
+        except Exception:
+            log.exception("a dialog could not be filled")
+            await self.tell(origin.inside(view_id), Notice(ok=False, said="Something went wrong on our side.",
+                            mend="Close this and try again; if it stays so, tell the operators."))  # fmt: skip
+            return None
+        try:
+            await self._call(lambda: self.client.views_update(view_id=view_id, view=view))
+        except Gone:
+            log.info("the dialog was closed while it was being filled")
+        return None
+
+    async def review(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        return await self.review_cause(origin, text_id(ids, "c"))
+
+    async def review_cause(self, origin: Origin, wanted: str) -> Notice | None:
+        async def make() -> dict[str, Any]:
+            cause = (await self.engine.board.finding(wanted)).cause_id if wanted.startswith("f-") else wanted
+            if not cause:
+                raise BadInput("This finding belongs to no cause that could be fixed.")
+            view = await self.engine.approvals.look(cause, await self.actor(origin))
+            return modals.review(view, origin.channel)
+
+        return await self._dialog(origin, "Review fix", "Reading the resource and making the plan", make)
+
+    async def undo(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        async def make() -> dict[str, Any]:
+            view = await self.engine.approvals.look_undo(text_id(ids, "x"), await self.actor(origin))
+            return modals.review(view, origin.channel)
+
+        return await self._dialog(origin, "Review undo", "Reading the resource and making the plan", make)
+
+    async def not_mine(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        async def make() -> dict[str, Any]:
+            return modals.not_mine(await self.engine.board.cause(text_id(ids, "c")), self.settings, origin.channel)
+
+        return await self._dialog(origin, "Not mine", "One moment", make)
+
+    async def snooze(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        async def make() -> dict[str, Any]:
+            return modals.snooze(await self.engine.board.cause(text_id(ids, "c")), origin.channel)
+
+        return await self._dialog(origin, "Snooze", "One moment", make)
+
+    async def details(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        cause = text_id(ids, "c")
+        if origin.channel:
+            await self.show(origin, build.details_card(await self.engine.board.cause(cause)))
+            return None
+
+        async def make() -> dict[str, Any]:
+            return modals.show(build.details_card(await self.engine.board.cause(cause)), "Details")
+
+        return await self._dialog(origin, "Details", "One moment", make)
+
+    # --- submissions -------------------------------------------------------------------------------------------------
+
+    async def submit_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
+        actor, option, reason = await self.actor(origin), Option(given["choice"]), given.get("reason", "")
+        plan, plan_hash, request_id = text_id(ids, "p"), text_id(ids, "h"), text_id(ids, "q")
+        approvals = self.engine.approvals
+        if option is Option.ASK:
+            return modals.decided(await approvals.ask(plan, plan_hash, actor, reason), option)
+        if option is Option.CANCEL:
+            return modals.decided(await approvals.cancel(request_id, actor), option)
+        revision = number(ids, "v")
+        if not request_id:  # nobody asked yet: who may approve without being asked asks and answers in one
+            request = await approvals.ask(plan, plan_hash, actor, reason)
+            request_id, revision = request.id, request.revision
+        choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
+        return modals.decided(await approvals.vote(request_id, plan_hash, revision, actor, choice, reason), option)
+
+    async def submit_not_mine(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
+        to = "" if given["to"] == modals.FALLBACK else given["to"]
+        actor = await self.actor(origin)
+        said: Notice = await self.engine.stewardship.not_mine(text_id(ids, "c"), actor, to, given["reason"])
+        return said
+
+    async def submit_snooze(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
+        actor, days = await self.actor(origin), int(given["days"])
+        said: Notice = await self.engine.stewardship.snooze(text_id(ids, "c"), actor, days, given["reason"])
+        return said
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    async def cmd_help(self, origin: Origin, _rest: str) -> Notice | None:
+        await self.show(origin, build.help_card())
+        return None
+
+    async def cmd_findings(self, origin: Origin, rest: str) -> Notice | None:
+        filters = self.engine.board.parse_filters(rest)
+        view = await self.engine.board.findings(filters, person=await self.actor(origin))
+        await self.show(origin, build.findings_card(view))
+        return None
+
+    async def cmd_finding(self, origin: Origin, rest: str) -> Notice | None:
+        if not rest:
+            raise BadInput("Which finding?", mend="/gatehouse finding ID; the ids stand in /gatehouse findings.")
+        await self.show(origin, build.finding_card(await self.engine.board.finding(rest.split()[0])))
+        return None
+
+    async def cmd_fix(self, origin: Origin, rest: str) -> Notice | None:
+        if not rest:
+            raise BadInput("Fix what?", mend="/gatehouse fix ID with the id of a finding or of a card.")
+        return await self.review_cause(origin, rest.split()[0])
+
+    async def cmd_mine(self, origin: Origin, _rest: str) -> Notice | None:
+        home = await self.engine.board.home(await self.actor(origin))
+        await self.show(origin, build.mine_card(home.mine, home.mine_total))
+        return None
+
+    async def cmd_status(self, origin: Origin, _rest: str) -> Notice | None:
+        await self.show(origin, build.status_card(await self.engine.board.status()))
+        return None
+
+    # --- home --------------------------------------------------------------------------------------------------------
+
+    async def publish_home(self, origin: Origin) -> None:
+        try:
+            view = blockkit.home(build.home_card(await self.engine.board.home(await self.actor(origin))))
+        except GatehouseError as error:
+            view = blockkit.home(build.notice_card(as_notice(error)))
+        except Exception:
+            log.exception("the home page could not be made")
+            view = blockkit.home(build.notice_card(Notice(ok=False, said="This page could not be made.",
+                                 mend="Open it again; if it stays so, tell the operators.")))  # fmt: skip
+        try:
+            await self._call(lambda: self.client.views_publish(user_id=origin.user, view=view))
+        except ConnectorError as error:
+            log.warning("the home page of %s could not be published: %s", origin.user, error.reason)
+
+
+def as_notice(error: GatehouseError) -> Notice:
+    """What went wrong, by which rule, who could, and what next."""
+    if isinstance(error, Denied):
+        return Notice(ok=False, said=error.reason, mend=error.mend, rule=error.rule, could=error.could)
+    if isinstance(error, Stale):
+        mend = error.mend or "Open it again from the card to see how it stands now."
+        return Notice(ok=False, said=error.reason, mend=mend)
+    if isinstance(error, Conflict):
+        return Notice(ok=False, said=error.reason, mend=error.mend or "The card shows how it stands.")
+    return Notice(ok=False, said=error.reason, mend=error.mend)

@@ -1,0 +1,144 @@
+"""Slack's payloads, read: who, where, which thing. Everything in them is untrusted; only ids and choices are taken."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.domain.principals import Platform, PlatformIdentity
+
+_ID = re.compile(r"[A-Za-z0-9_:.\-]{1,120}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an interaction came from and where its private answer goes."""
+
+    team: str
+    user: str
+    user_team: str
+    channel: str = ""
+    thread: str = ""
+    trigger: str = ""
+    view: str = ""  # a modal of ours that is open: the answer goes into it
+    respond_url: str = ""
+
+    @property
+    def identity(self) -> PlatformIdentity:
+        return PlatformIdentity(platform=Platform.SLACK, tenant=self.user_team or self.team, user=self.user)
+
+    def inside(self, view: str) -> Origin:
+        return replace(self, view=view)
+
+
+def team_of(body: Mapping[str, Any]) -> str:
+    """The workspace the payload speaks for."""
+    team = body.get("team")
+    return str((team.get("id") if isinstance(team, dict) else None) or body.get("team_id") or "")
+
+
+def origin_of(body: Mapping[str, Any]) -> Origin:
+    """For commands (flat fields), actions and submissions."""
+    if "command" in body:
+        return Origin(
+            team=team_of(body),
+            user=str(body.get("user_id", "")),
+            user_team="",
+            channel=str(body.get("channel_id", "")),
+            trigger=str(body.get("trigger_id", "")),
+            respond_url=str(body.get("response_url", "")),
+        )
+    user, message = body.get("user") or {}, body.get("message") or {}
+    return Origin(
+        team=team_of(body),
+        user=str(user.get("id", "")),
+        user_team=str(user.get("team_id") or ""),
+        channel=str((body.get("channel") or {}).get("id", "")),
+        thread=str(message.get("thread_ts") or ""),
+        trigger=str(body.get("trigger_id", "")),
+    )
+
+
+def ids_of(text: Any) -> dict[str, Any]:
+    """The ids in a button's value or a modal's private metadata; anything else is dropped."""
+    try:
+        data = json.loads(text or "{}")
+    except (TypeError, ValueError):
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    kept: dict[str, Any] = {}
+    for key, value in data.items():
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if number or (isinstance(value, str) and _ID.fullmatch(value)):
+            kept[key] = value
+    return kept
+
+
+def text_id(ids: Mapping[str, Any], key: str) -> str:
+    value = ids.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def number(ids: Mapping[str, Any], key: str) -> int:
+    value = ids.get(key, 0)
+    return value if isinstance(value, int) else 0
+
+
+def action_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    actions = body.get("actions") or [{}]
+    return actions[0] if isinstance(actions[0], dict) else {}
+
+
+def verb_of(action_id: str) -> str:
+    """``gh.review`` and ``gh.review.3`` are both "review"."""
+    parts = action_id.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def answers(view: Mapping[str, Any]) -> dict[str, str]:
+    """What was typed and chosen, by input id."""
+    made: dict[str, str] = {}
+    for block, fields in ((view.get("state") or {}).get("values") or {}).items():
+        field = (fields or {}).get("v") or {}
+        option = field.get("selected_option")
+        value = option.get("value") if isinstance(option, dict) else field.get("value")
+        made[str(block)] = str(value or "").strip()
+    return made
+
+
+def click_id(body: Mapping[str, Any]) -> str:
+    """The platform's own identity of this interaction: the same when it is delivered again."""
+    if body.get("type") == "view_submission":
+        view = body.get("view") or {}
+        user = (body.get("user") or {}).get("id", "")
+        return f"slack:view:{view.get('id', '')}:{view.get('hash') or ''}:{user}"
+    trigger = str(body.get("trigger_id") or "")
+    if trigger:
+        return f"slack:trigger:{trigger}"
+    container, action = body.get("container") or {}, action_of(body)
+    place = container.get("message_ts") or container.get("view_id") or ""
+    return f"slack:action:{place}:{action.get('action_ts', '')}:{(body.get('user') or {}).get('id', '')}"
+
+
+def journal_of(body: Mapping[str, Any]) -> str:
+    """What is kept of an interaction: no token, no trigger, no response URL."""
+    view = body.get("view") or {}
+    kept = {
+        "type": body.get("type") or "command",
+        "team": team_of(body),
+        "user": (body.get("user") or {}).get("id") or body.get("user_id"),
+        "channel": (body.get("channel") or {}).get("id") or body.get("channel_id"),
+        "message": (body.get("message") or {}).get("ts"),
+        "command": body.get("command"),
+        "text": body.get("text"),
+        "action": action_of(body).get("action_id"),
+        "value": action_of(body).get("value"),
+        "callback": view.get("callback_id"),
+        "metadata": view.get("private_metadata"),
+        "answers": answers(view) if body.get("type") == "view_submission" else None,
+    }
+    return json.dumps({k: v for k, v in kept.items() if v}, ensure_ascii=True)
