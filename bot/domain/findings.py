@@ -194,3 +194,4 @@ class Sighting(_Frozen):
 
     uid: str
     content: str
+    closed: bool = False  # the source itself says passed, resolved or deleted: not mapped while nothing is stored of it

@@ -1,0 +1,414 @@
+"""One page into the store, inside one transaction: hash look-up, map, triage, route only what changed, bulk upserts.
+
+Life cycle
+- first sighting: open, or suppressed when the source says so; one that is already resolved is ignored.
+- the source says resolved, archived or deleted: resolved. It says suppressed: suppressed.
+- what was resolved and is reported as open: reopened, with its history. What our own verified fix resolved comes back
+  only when the source looked later than we fixed.
+"""
+
+from __future__ import annotations
+
+import logging
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row
+
+from bot.domain.errors import BadInput
+from bot.domain.findings import Finding, Sighting, SourceStatus, Status, finding_id
+from bot.domain.ids import IdSource, short_hash
+from bot.domain.triage import Verdict
+from bot.intake import announce
+from bot.intake.causes import cause_id, cause_key
+from bot.intake.cleaning import clean, raw_bytes
+from bot.intake.matching import Facts, environment_of
+from bot.intake.routing import Route, Router
+from bot.intake.triage import triage
+from bot.ports import FindingMapper, Page, PlaybookCatalog
+from bot.settings import Settings
+from bot.store import causes, findings, ledger, overrides, sources
+from bot.store.overrides import Override
+from bot.store.upsert import chunks
+
+log = logging.getLogger(__name__)
+
+CLOSED = frozenset({SourceStatus.RESOLVED, SourceStatus.ARCHIVED, SourceStatus.DELETED})
+_UID = 600  # indexed text has to fit an index row of PostgreSQL
+_WORD = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened to the findings of a page or run."""
+
+    received: int = 0
+    created: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    resolved: int = 0
+    reopened: int = 0
+    suppressed: int = 0
+    ignored: int = 0
+    rejected: int = 0
+    cards: int = 0
+    held: int = 0
+    voiceless: int = 0
+
+    def add(self, other: Tally) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class Stored:
+    """What a committed page tells the run."""
+
+    tally: Tally = field(default_factory=Tally)
+    seen: array[int] = field(default_factory=lambda: array("q"))
+    unknown: int = 0  # rejects of which nobody can say which finding they were
+    newest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What stays the same over a run."""
+
+    settings: Settings
+    catalog: PlaybookCatalog
+    ids: IdSource
+    source: str
+    poll_id: str
+
+
+def store_page(conn: Connection, context: Context, mapper: FindingMapper, page: Page, now: datetime) -> Stored:
+    """Store a page and its cursor. Everything or nothing: the caller's transaction commits it."""
+    work = _PageWork(conn, context, mapper, now)
+    position = 0
+    for batch in chunks(page.items):
+        work.batch(batch, position)
+        position += len(batch)
+    for place, why in page.rejected:
+        work.reject(place, why, b"")
+        work.out.unknown += 1
+    work.finish()
+    if page.cursor is not None:
+        sources.save_cursor(conn, context.source, page.cursor)
+    return work.out
+
+
+class _PageWork:
+    def __init__(self, conn: Connection, context: Context, mapper: FindingMapper, now: datetime) -> None:
+        self.conn, self.context, self.mapper, self.now = conn, context, mapper, now
+        self.out = Stored()
+        self.tally = self.out.tally
+        self.seeds: dict[str, causes.Seed] = {}
+        self.touched: set[str] = set()
+        self.rejects: list[tuple[str, str, bytes]] = []
+        self.verdicts: list[tuple[str, str, str, int]] = []
+        self.moves: dict[str, list[str]] = {"resolved": [], "reopened": [], "suppressed": []}
+        self._router: Router | None = None
+        self._overrides: dict[str, Override] = {}
+        self._playbooks: dict[str, str] = {}
+
+    # --- the hot path ------------------------------------------------------------------------------------------------
+
+    def batch(self, items: Sequence[Mapping[str, Any]], position: int) -> None:
+        tally, seen, source = self.tally, self.out.seen, self.mapper.source
+        pending: dict[str, tuple[int, Mapping[str, Any], Sighting]] = {}
+        for number, raw in enumerate(items, position + 1):
+            try:
+                sighting = self.mapper.sight(raw)
+                found = finding_id(source, sighting.uid)
+            except Exception as error:
+                self.reject_item(number, raw, error)
+                self.out.unknown += 1
+                continue
+            seen.append(hash(found))
+            pending[found] = (number, raw, sighting)
+        tally.received += len(items)
+        if not pending:
+            return
+        stored = findings.known(self.conn, list(pending))
+        work: dict[str, tuple[int, Mapping[str, Any], Sighting]] = {}
+        for found, entry in pending.items():
+            known = stored.get(found)
+            if known is None:
+                if entry[2].closed:
+                    tally.ignored += 1
+                else:
+                    work[found] = entry
+            elif known[0] != entry[2].content or known[1] == "resolved":
+                work[found] = entry
+            else:
+                tally.unchanged += 1
+        if work:
+            self._store(work, stored)
+
+    def _store(
+        self, work: Mapping[str, tuple[int, Mapping[str, Any], Sighting]], stored: Mapping[str, tuple[str, str]]
+    ) -> None:
+        old = findings.details(self.conn, [found for found in work if found in stored])
+        rows: dict[str, list[dict[str, Any]]] = {"findings": [], "observations": []}
+        resources: dict[str, dict[str, Any]] = {}
+        accounts: dict[str, dict[str, Any]] = {}
+        for found, (number, raw, sighting) in work.items():
+            was = old.get(found)
+            same = was is not None and stored[found][0] == sighting.content
+            if same and was is not None and SourceStatus(was.result) in CLOSED:
+                self.tally.unchanged += 1
+                continue
+            try:
+                finding = self.mapper.map(raw)
+                if finding.id != found:
+                    raise BadInput("the mapping gives another identity than the sighting")
+            except Exception as error:
+                self.reject_item(number, raw, error)
+                continue
+            newest = finding.modified or finding.last_seen
+            if newest is not None and (self.out.newest is None or newest > self.out.newest):
+                self.out.newest = newest
+            status, reason = self._life(finding, was, same)
+            if status is None:
+                continue
+            row, verdict = self._row(found, finding, sighting, was, status, reason)
+            rows["findings"].append(row)
+            rows["observations"].append(
+                {"finding_id": found, "content": sighting.content, "at": self.now, "poll_id": self.context.poll_id,
+                 "raw": raw_bytes(raw), "doc": finding.model_dump_json().encode(),
+                 "verdict": verdict.model_dump_json().encode()}
+            )  # fmt: skip
+            self._inventory(finding, row, resources, accounts)
+        findings.store(
+            self.conn,
+            findings=rows["findings"],
+            observations=rows["observations"],
+            resources=list(resources.values()),
+            accounts=list(accounts.values()),
+        )
+
+    def _life(self, finding: Finding, was: Row[Any] | None, same: bool) -> tuple[Status | None, str]:
+        """Where the finding stands now and why; None when there is nothing to store."""
+        tally, word = self.tally, finding.result_word[:60] or finding.result.name.lower()
+        if finding.result in CLOSED:
+            if was is None:
+                tally.ignored += 1
+                return None, ""
+            tally.changed += 1
+            if was.status != Status.RESOLVED:
+                tally.resolved += 1
+                self.moves["resolved"].append(finding.id)
+                return Status.RESOLVED, f"{finding.source} says {word}"
+            return Status.RESOLVED, was.status_reason
+        if finding.result is SourceStatus.SUPPRESSED and not self._ran_out(finding):
+            if was is None:
+                tally.created += 1
+            else:
+                tally.changed += 1
+            if was is None or was.status != Status.SUPPRESSED:
+                tally.suppressed += 1
+                self.moves["suppressed"].append(finding.id)
+            return Status.SUPPRESSED, finding.status_reason or f"{finding.source} says {word}"
+        if was is None:
+            tally.created += 1
+            return Status.OPEN, ""
+        if was.status == Status.RESOLVED:
+            if was.status_reason.startswith(findings.FIXED) and not self._looked_after(finding, was.resolved_at):
+                tally.unchanged += same
+                tally.changed += not same
+                return (None, "") if same else (Status.RESOLVED, was.status_reason)
+            tally.reopened += 1
+            self.moves["reopened"].append(finding.id)
+            return Status.REOPENED, f"came back after it was resolved: {was.status_reason}"
+        tally.changed += 1
+        if was.status == Status.SUPPRESSED:
+            return Status.OPEN, f"no longer suppressed in {finding.source}"
+        return Status(was.status), was.status_reason
+
+    def _ran_out(self, finding: Finding) -> bool:
+        return finding.suppressed_until is not None and finding.suppressed_until <= self.now
+
+    @staticmethod
+    def _looked_after(finding: Finding, moment: datetime | None) -> bool:
+        looked = max((at for at in (finding.last_seen, finding.modified) if at is not None), default=None)
+        return moment is None or looked is None or looked > moment
+
+    def _row(
+        self, found: str, finding: Finding, sighting: Sighting, was: Row[Any] | None, status: Status, reason: str
+    ) -> tuple[dict[str, Any], Verdict]:
+        now, resource, account = self.now, finding.resource, finding.account
+        facts = Facts.of(finding)
+        environment, why = environment_of(facts, finding.environment_hint, self.context.settings.environments)
+        cause, route = self._cause(finding, facts, environment.value)
+        verdict = triage(finding, environment, now, why)
+        if was is not None and was.priority == verdict.priority and was.due is not None:
+            # What was promised stays promised: a changed description is no new deadline.
+            verdict = verdict.model_copy(update={"due": was.due})
+        self.touched.add(cause)
+        if was is not None and was.cause_id != cause:
+            self.touched.add(was.cause_id)
+        content = clean(sighting.content, _WORD)
+        self.verdicts.append((found, content, verdict.decision.value, int(verdict.priority)))
+        vulnerabilities = finding.vulnerabilities
+        resolved = status is Status.RESOLVED
+        row = {
+            "id": found,
+            "source": clean(finding.source, _WORD),
+            "uid": clean(finding.uid, _UID),
+            "class_uid": int(finding.class_uid),
+            "title": clean(finding.title),
+            "rule_uid": clean(finding.rule_uid, _WORD),
+            "severity": int(finding.severity),
+            "result": int(finding.result),
+            "status": status.value,
+            "status_reason": clean(reason),
+            "content": content,
+            "scope": scope_text(finding.extra.get("scope", "")),
+            "resource_id": "r-" if not resource.uid else resource_id(finding),
+            "resource_uid": clean(resource.uid, _UID),
+            "resource_name": clean(resource.name),
+            "resource_type": clean(resource.type, _WORD),
+            "region": clean(resource.region, _WORD),
+            "provider": clean(account.provider, _WORD),
+            "account_uid": clean(account.uid, _WORD),
+            "account_name": clean(account.name),
+            "environment": environment.value,
+            "owner": route.owner,
+            "internet_exposed": finding.internet_exposed,
+            "kev": None,
+            "epss": None,
+            "cvss": None,
+            "cve": "",
+            "decision": verdict.decision.value,
+            "priority": int(verdict.priority),
+            "due": verdict.due,
+            "cause_id": cause,
+            "first_seen": was.first_seen if was is not None else finding.first_seen or now,
+            "changed_at": now,
+            "resolved_at": (was.resolved_at if was is not None and was.resolved_at else now) if resolved else None,
+            "suppressed_until": finding.suppressed_until if status is Status.SUPPRESSED else None,
+            "reopened": (was.reopened if was is not None else 0) + (status is Status.REOPENED and _returned(was)),
+        }
+        if vulnerabilities:
+            row |= {
+                "kev": _any([v.kev for v in vulnerabilities]),
+                "epss": max((v.epss for v in vulnerabilities if v.epss is not None), default=None),
+                "cvss": max((v.cvss for v in vulnerabilities if v.cvss is not None), default=None),
+                "cve": clean(vulnerabilities[0].uid, _WORD),
+            }
+        return row, verdict
+
+    def _cause(self, finding: Finding, facts: Facts, environment: str) -> tuple[str, Route]:
+        if self._router is None:
+            self._overrides = overrides.load(self.conn)
+            self._router = Router(self.context.settings.routing, self._overrides)
+        placed = facts.within(environment)
+        route = self._router.by_rules(placed)
+        playbook = self._playbook(finding.source, finding.rule_uid)
+        key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner)
+        found = cause_id(key)
+        override = self._overrides.get(key)
+        if override is not None:
+            route = self._router.passed_on(override)
+        if found not in self.seeds:
+            self.seeds[found] = causes.Seed(
+                id=found, key=key, title=clean(finding.title), rule_uid=clean(finding.rule_uid, _WORD),
+                source=finding.source, playbook=playbook, provider=clean(finding.account.provider, _WORD),
+                account_uid=clean(finding.account.uid, _WORD), account_name=clean(finding.account.name),
+                environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
+            )  # fmt: skip
+        return found, route
+
+    def _playbook(self, source: str, rule: str) -> str:
+        known = self._playbooks.get(rule)
+        if known is None:
+            playbook = self.context.catalog.for_rule(source, rule)
+            known = self._playbooks[rule] = playbook.info.id if playbook is not None else ""
+        return known
+
+    def _inventory(
+        self,
+        finding: Finding,
+        row: Mapping[str, Any],
+        resources: dict[str, dict[str, Any]],
+        accounts: dict[str, dict[str, Any]],
+    ) -> None:
+        resource, account = finding.resource, finding.account
+        if resource.uid:
+            tags = tags_text(resource.tags)
+            resources[row["resource_id"]] = {
+                "id": row["resource_id"], "uid": row["resource_uid"], "name": row["resource_name"],
+                "type": row["resource_type"], "provider": row["provider"], "account_uid": row["account_uid"],
+                "region": row["region"], "environment": row["environment"], "owner": row["owner"], "tags": tags,
+                "content": short_hash(row["resource_name"], row["resource_type"], row["region"], row["environment"],
+                                      row["owner"], tags),
+                "changed_at": self.now,
+            }  # fmt: skip
+        if account.uid:
+            key = f"{row['provider']}:{row['account_uid']}"
+            if key not in accounts:
+                labels = tags_text(account.labels)
+                accounts[key] = {
+                    "id": key, "uid": row["account_uid"], "name": row["account_name"], "provider": row["provider"],
+                    "environment": row["environment"], "labels": labels,
+                    "content": short_hash(row["account_name"], labels), "changed_at": self.now,
+                }  # fmt: skip
+
+    # --- what goes wrong, and the end --------------------------------------------------------------------------------
+
+    def reject_item(self, number: int, raw: Any, error: Exception) -> None:
+        if isinstance(error, BadInput):
+            why = error.reason
+        elif isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        else:
+            # A mapping never raises these on purpose: kept aside like any other, and told to the operator.
+            log.warning("mapping %s item %d failed: %s", self.context.source, number, type(error).__name__)
+            why = f"the mapping failed: {type(error).__name__}: {error}"
+        self.reject(f"item {number}", why, raw_bytes(raw))
+
+    def reject(self, place: str, why: str, raw: bytes) -> None:
+        self.tally.rejected += 1
+        self.rejects.append((clean(place), clean(why, 2000), raw[: sources.EXCERPT_BYTES]))
+
+    def finish(self) -> None:
+        conn, context, now, tally = self.conn, self.context, self.now, self.tally
+        if self.rejects:
+            sources.keep_rejects(conn, source=context.source, poll_id=context.poll_id, now=now, rejects=self.rejects)
+        if self.touched:
+            changed = causes.refresh(conn, context.ids, now, self.touched, self.seeds)
+            said = announce.announce(conn, context.ids, now, context.settings.routing, changed)
+            tally.cards, tally.held, tally.voiceless = said.cards, said.held, said.voiceless
+        if self.verdicts or self.rejects:
+            counts = {name: getattr(tally, name) for name in tally.__slots__}
+            body = {"source": context.source, "counts": counts, "verdicts": self.verdicts, **self.moves}
+            ledger.append(
+                conn, kind="findings.page", subject=context.poll_id, actor="gatehouse", body=body, now=now
+            )  # fmt: skip
+
+
+def scope_text(scope: Any) -> str:
+    return clean(scope, _UID) if isinstance(scope, str) else ""
+
+
+def resource_id(finding: Finding) -> str:
+    return short_hash(finding.account.provider, finding.account.uid, finding.resource.uid, prefix="r-")
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    return raw_bytes({clean(k, _WORD): clean(v) for k, v in sorted(tags.items())[:100]}).decode() if tags else "{}"
+
+
+def _returned(was: Row[Any] | None) -> bool:
+    return was is not None and was.status == Status.RESOLVED
+
+
+def _any(values: Sequence[bool | None]) -> bool | None:
+    if any(values):
+        return True
+    return False if any(value is False for value in values) else None

@@ -1,0 +1,193 @@
+"""The verdict on a finding: SSVC by a written table, priority, due date and the reasons. Pure and deterministic.
+
+Inputs of the table
+- exploitation: active (known exploited, or a detection of something that is happening), poc (an exploit exists, EPSS
+  says it is likely, or a misconfiguration that anyone on the internet can use as it stands), none
+- exposure: open (reachable from the internet), controlled (nobody says), small (the source says it is not)
+- impact: low, medium, high, very_high from severity, CVSS and the class of data
+- mission: essential (prod), support (staging, or not known), minimal (dev, test, sandbox)
+What is not known never counts as harmless: it takes the middle value, and the reason says so.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import product
+
+from bot.domain.findings import Environment, Finding, FindingClass, Severity
+from bot.domain.triage import Evidence, Priority, Ssvc, Verdict
+
+TABLE_NAME = "gatehouse-ssvc/1"
+
+EXPLOITATION = ("none", "poc", "active")
+EXPOSURE = ("small", "controlled", "open")
+IMPACT = ("low", "medium", "high", "very_high")
+MISSION = ("minimal", "support", "essential")
+
+# exploitation  exposure  impact  ->  minimal  support  essential
+_WRITTEN = """
+none   small      low        Track   Track   Track
+none   small      medium     Track   Track   Track
+none   small      high       Track   Track*  Track*
+none   small      very_high  Track*  Track*  Attend
+none   controlled low        Track   Track   Track
+none   controlled medium     Track   Track   Track*
+none   controlled high       Track   Track*  Attend
+none   controlled very_high  Track*  Attend  Attend
+none   open       low        Track   Track   Track
+none   open       medium     Track   Track*  Track*
+none   open       high       Track*  Attend  Attend
+none   open       very_high  Track*  Attend  Act
+poc    small      low        Track   Track   Track
+poc    small      medium     Track   Track   Track*
+poc    small      high       Track*  Track*  Attend
+poc    small      very_high  Track*  Attend  Attend
+poc    controlled low        Track   Track   Track
+poc    controlled medium     Track   Track*  Track*
+poc    controlled high       Track*  Attend  Attend
+poc    controlled very_high  Attend  Attend  Act
+poc    open       low        Track   Track   Track*
+poc    open       medium     Track*  Track*  Attend
+poc    open       high       Attend  Attend  Act
+poc    open       very_high  Attend  Act     Act
+active small      low        Track   Track*  Track*
+active small      medium     Track*  Track*  Attend
+active small      high       Attend  Attend  Attend
+active small      very_high  Attend  Attend  Act
+active controlled low        Track   Track*  Attend
+active controlled medium     Track*  Attend  Attend
+active controlled high       Attend  Attend  Act
+active controlled very_high  Attend  Act     Act
+active open       low        Track*  Attend  Attend
+active open       medium     Attend  Attend  Act
+active open       high       Attend  Act     Act
+active open       very_high  Act     Act     Act
+"""
+
+
+def _read_table() -> dict[tuple[str, str, str, str], Ssvc]:
+    table: dict[tuple[str, str, str, str], Ssvc] = {}
+    for line in _WRITTEN.strip().splitlines():
+        exploitation, exposure, impact, *decisions = line.split()
+        for mission, decision in zip(MISSION, decisions, strict=True):
+            table[exploitation, exposure, impact, mission] = Ssvc(decision)
+    if set(table) != set(product(EXPLOITATION, EXPOSURE, IMPACT, MISSION)):
+        raise ValueError("the triage table does not answer every combination of its inputs")
+    return table
+
+
+TABLE = _read_table()
+
+PRIORITY = {Ssvc.ACT: Priority.P1, Ssvc.ATTEND: Priority.P2, Ssvc.TRACK_STAR: Priority.P3, Ssvc.TRACK: Priority.P4}
+DUE = {Priority.P1: timedelta(days=3), Priority.P2: timedelta(days=14), Priority.P3: timedelta(days=30),
+       Priority.P4: timedelta(days=90)}  # fmt: skip
+
+_SEVERITY_IMPACT = {
+    Severity.INFORMATIONAL: 0, Severity.LOW: 0, Severity.MEDIUM: 1, Severity.HIGH: 2, Severity.CRITICAL: 3,
+    Severity.FATAL: 3,
+}  # fmt: skip
+_MISSION = {Environment.PROD: 2, Environment.STAGING: 1, Environment.UNKNOWN: 1, Environment.DEV: 0,
+            Environment.TEST: 0, Environment.SANDBOX: 0}  # fmt: skip
+EPSS_LIKELY = 0.1
+
+
+def triage(finding: Finding, environment: Environment, now: datetime, why_environment: str = "") -> Verdict:
+    """The verdict on ``finding`` in ``environment``; due counts from ``now``, or earlier where the source says so."""
+    vulnerabilities = finding.vulnerabilities
+    decision, priority, reasons = _judge(
+        finding.source,
+        finding.class_uid,
+        any(v.kev for v in vulnerabilities),
+        any(v.exploit for v in vulnerabilities),
+        max((v.epss for v in vulnerabilities if v.epss is not None), default=None),
+        max((v.cvss for v in vulnerabilities if v.cvss is not None), default=None),
+        finding.internet_exposed,
+        finding.severity,
+        finding.severity_word[:40],
+        tuple(word[:60] for word in finding.data_classes[:5]),
+        environment,
+        why_environment,
+    )
+    due = now + DUE[priority]
+    if finding.due is not None and finding.due < due:
+        due = finding.due
+    return Verdict(decision=decision, priority=priority, due=due, reasons=reasons, table=TABLE_NAME)
+
+
+@lru_cache(maxsize=8192)
+def _judge(
+    source: str,
+    class_uid: FindingClass,
+    kev: bool,
+    exploit: bool,
+    epss: float | None,
+    cvss: float | None,
+    exposed: bool | None,
+    severity: Severity,
+    severity_word: str,
+    data: tuple[str, ...],
+    environment: Environment,
+    why_environment: str,
+) -> tuple[Ssvc, Priority, tuple[Evidence, ...]]:
+    reasons = [
+        exploitation := _exploitation(source, class_uid, kev, exploit, epss, exposed),
+        exposure := _exposure(source, exposed),
+    ]
+    impact = _impact(source, severity, severity_word, cvss, data, reasons)
+    mission = MISSION[_MISSION[environment]]
+    known = environment is not Environment.UNKNOWN
+    where = f"environment {environment.value}" if known else "the environment is not known"
+    reasons.append(
+        Evidence(input="environment", value=mission, fact=f"{where} ({why_environment})" if why_environment else where,
+                 source="gatehouse")
+    )  # fmt: skip
+    decision = TABLE[exploitation.value, exposure.value, impact, mission]
+    return decision, PRIORITY[decision], tuple(reasons)
+
+
+def _exploitation(
+    source: str, class_uid: FindingClass, kev: bool, exploit: bool, epss: float | None, exposed: bool | None
+) -> Evidence:
+    value, fact = "none", "no sign that it is exploited"
+    if kev:
+        value, fact = "active", "on CISA's list of known exploited vulnerabilities"
+    elif class_uid is FindingClass.DETECTION:
+        value, fact = "active", "something that is happening, not something that could"
+    elif exploit:
+        value, fact = "poc", "an exploit is known"
+    elif epss is not None and epss >= EPSS_LIKELY:
+        value, fact = "poc", f"EPSS {epss:.2f}: exploitation within 30 days is likely"
+    elif class_uid is FindingClass.COMPLIANCE and exposed:
+        value, fact = "poc", "a misconfiguration open to the internet needs no exploit"
+    elif epss is not None:
+        fact = f"EPSS {epss:.2f}: exploitation within 30 days is unlikely"
+    return Evidence(input="exploitation", value=value, fact=fact, source=source)
+
+
+def _exposure(source: str, exposed: bool | None) -> Evidence:
+    if exposed:
+        return Evidence(input="exposure", value="open", fact="reachable from the internet", source=source)
+    if exposed is None:
+        return Evidence(
+            input="exposure", value="controlled", fact="whether it is reachable is not known", source=source
+        )
+    return Evidence(input="exposure", value="small", fact="not reachable from the internet", source=source)
+
+
+def _impact(
+    source: str, severity: Severity, word: str, cvss: float | None, data: tuple[str, ...], reasons: list[Evidence]
+) -> str:
+    level = _SEVERITY_IMPACT.get(severity, 1)
+    fact = f"severity {severity.name.lower()}"
+    if severity not in _SEVERITY_IMPACT:
+        fact = f"severity {word!r} is not known, taken as medium" if word else "no severity given, taken as medium"
+    if cvss is not None:
+        by_score = 3 if cvss >= 9 else 2 if cvss >= 7 else 1 if cvss >= 4 else 0
+        fact += f", CVSS {cvss:g}"
+        level = max(level, by_score)
+    reasons.append(Evidence(input="severity", value=IMPACT[level], fact=fact, source=source))
+    if data:
+        level = min(level + 1, len(IMPACT) - 1)
+        reasons.append(Evidence(input="data", value=IMPACT[level], fact=f"holds {', '.join(data)}", source=source))
+    return IMPACT[level]
