@@ -156,7 +156,7 @@ class Gate:
         app.router.add_route("*", "/{path:.*}", self._response)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "localhost", self._port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         if not self._port:
             self._port = self._runner.addresses[0][1]

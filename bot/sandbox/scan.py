@@ -173,7 +173,9 @@ async def scan_all(endpoint: str, folder: Path, progress: Callable[[str], None] 
     return paths
 
 
-async def record(target: Path, work: Path, *, seed: int = RECORDED_SEED, progress: Callable[[str], None] = lambda _: None) -> None:
+async def record(
+    target: Path, work: Path, *, seed: int = RECORDED_SEED, progress: Callable[[str], None] = lambda _: None
+) -> None:
     """Scan the freshly seeded company and pack what the scanner wrote into ``target``."""
     async with SimulatedAws(seed=seed) as aws:
         await asyncio.to_thread(build, aws.endpoint, progress)

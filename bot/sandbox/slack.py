@@ -114,7 +114,7 @@ def _npm_install(home: Path, package: str, program: Path) -> None:
             said = (str(done.stderr).strip().splitlines() or ["no message"])[-1]
             raise SettingsError(
                 f"npm could not install {package}: {said}",
-                mend="The npm registry must be reachable once. Check the network or npm's configuration, and try again.",
+                mend="The npm registry must be reachable once. Check the network or npm's settings, and try again.",
             )
         made.chmod(0o755)
         if not home.exists():
