@@ -1,7 +1,7 @@
 """Asking and answering: who wants which plan carried out, who agreed, and the one execution that follows.
 
 Rules
-- A request binds plan hash, resource fingerprint, policy version, approval rule and revision; what differs is ``Stale``.
+- A request binds plan hash, resource fingerprint, policy version, rule and revision; what differs is ``Stale``.
 - Votes with all their checks are one transaction that holds the request's row, so quorum is reached exactly once.
 - A reject decides at once. A refusal is recorded in the ledger, too, and says which rule refused and who could.
 """
@@ -67,7 +67,12 @@ class Approvals:
         held = plans.pending_request(conn, cause_id)
         if held is None or self._outdated(conn, held) is not None:
             return None
-        return self._view(conn, plans.plan(conn, held.facts.plan_id), held, actor)
+        try:
+            plan = plans.plan(conn, held.facts.plan_id)
+        except Stale as error:
+            self._close(conn, held, RequestState.VOIDED, error.reason, self._clock.now())
+            return None
+        return self._view(conn, plan, held, actor)
 
     def _view(self, conn: Connection, plan: Plan, held: plans.Request | None, actor: Actor) -> PlanView:
         cause = plans.cause(conn, plan.cause_id)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from bot.domain.decisions import ExecutionState
-from bot.domain.errors import Conflict, GatehouseError, Gone, NotFound
+from bot.domain.errors import Conflict, GatehouseError, NotFound
 from bot.domain.findings import Finding
 from bot.domain.ids import Clock, IdSource
 from bot.domain.plans import BlastRadius, Change, Plan, PlanKind, Reversibility, Risk, Target, fingerprint
@@ -18,9 +17,8 @@ from bot.settings import GovernanceSettings
 from bot.store import ledger, plans
 from bot.store.database import Database
 
-from .states import difference, json_state
+from .states import difference, inspect
 
-READS_AT_ONCE = 8
 _MIN_LIFE = timedelta(hours=24)
 _UNDOABLE = {ExecutionState.SUCCEEDED, ExecutionState.UNVERIFIED, ExecutionState.FAILED}
 
@@ -52,7 +50,7 @@ class Planner:
         if not targets:
             raise Conflict("nothing is open here that this playbook can fix", mend="The card shows the present state.")
         self._guard(len(targets))
-        states = await self.inspect(playbook, targets, Attribution(finding_id=finding_ids[0]))
+        states = await inspect(self._clouds.reader(Attribution(finding_id=finding_ids[0])), playbook, targets)
         changes = [change for target in targets for change in playbook.changes(target, states[target.uid])]
         if not changes:
             raise Conflict(
@@ -88,7 +86,7 @@ class Planner:
         playbook = self._catalog.get(fixed.playbook)
         if playbook.info.reversibility is Reversibility.NONE:
             raise Conflict(f"{playbook.info.title} cannot be undone by Gatehouse", mend=playbook.info.undo_note)
-        states = await self.inspect(playbook, fixed.targets, Attribution(plan_id=fixed.id))
+        states = await inspect(self._clouds.reader(Attribution(plan_id=fixed.id)), playbook, fixed.targets)
         if fingerprint(states) != fingerprint(execution.post_image):
             said = difference(execution.post_image, states)
             raise Conflict(
@@ -121,26 +119,10 @@ class Planner:
         """Whether carrying out this plan's undo makes something public again, stops an audit log …"""
         return self._catalog.get(plan.playbook).info.undo_exposes
 
-    async def inspect(self, playbook: Playbook, targets: Sequence[Target], why: Attribution) -> dict[str, State]:
-        """The state of every target, read now and a few at a time; uid -> state."""
-        gate = asyncio.Semaphore(READS_AT_ONCE)
-        reader = self._clouds.reader(why)
-
-        async def one(target: Target) -> State:
-            async with gate:
-                return json_state(await playbook.inspect(reader, target))
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                reads = {target.uid: group.create_task(one(target)) for target in targets}
-        except* GatehouseError as errors:
-            raise _first(errors) from None
-        return {uid: read.result() for uid, read in reads.items()}
-
     def _guard(self, count: int) -> None:
         if count > self._governance.max_targets:
             raise GatehouseError(
-                f"this would change {count} resources, more than the {self._governance.max_targets} allowed in one plan",
+                f"this would change {count} resources; a plan may change {self._governance.max_targets}",
                 mend="Fix the template they come from, or raise governance.max_targets.",
             )
 
@@ -259,13 +241,3 @@ def _undo_blast(playbook: Playbook, fixed: Plan) -> BlastRadius:
 
 def _as_state(value: object) -> State:
     return dict(value) if isinstance(value, dict) else {}
-
-
-def _first(errors: BaseExceptionGroup[GatehouseError]) -> GatehouseError:
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    if isinstance(found, Gone):
-        return Gone(found.reason, mend="The resource no longer exists; the finding closes with the source's next scan.")
-    assert isinstance(found, GatehouseError)
-    return found

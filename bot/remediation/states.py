@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from bot.domain.errors import GatehouseError, Gone
 from bot.domain.ids import canonical
+from bot.domain.plans import Target
+from bot.ports import CloudReader, Playbook, State
 
+READS_AT_ONCE = 8
 _SHOWN = 4
+
+
+async def inspect(reader: CloudReader, playbook: Playbook, targets: Sequence[Target]) -> dict[str, State]:
+    """The state of every target, read now and a few at a time; uid -> state."""
+    gate = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def one(target: Target) -> State:
+        async with gate:
+            return json_state(await playbook.inspect(reader, target))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            reads = {target.uid: group.create_task(one(target)) for target in targets}
+    except* GatehouseError as errors:
+        raise _first(errors) from None
+    return {uid: read.result() for uid, read in reads.items()}
+
+
+def _first(errors: BaseExceptionGroup[GatehouseError]) -> GatehouseError:
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    if isinstance(found, Gone):
+        return Gone(found.reason, mend="The resource no longer exists; the finding closes with the source's next scan.")
+    assert isinstance(found, GatehouseError)
+    return found
 
 
 def json_state(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, insert, or_, select, update
 
 from bot.domain.decisions import (
     ApprovalRequest,
@@ -91,15 +90,17 @@ class Step:
     state: StepState
     error: str
     attempts: int
+    intended_at: datetime
+
+
+def as_text(value: Any) -> str:
+    """JSON for a column."""
+    return canonical(value).decode()
 
 
 def utc(at: datetime) -> datetime:
     """SQLite gives times back without their zone; every stored time is UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _text(value: Any) -> str:
-    return canonical(value).decode()
 
 
 def _lock(conn: Connection, query: Select[Any]) -> Select[Any]:
@@ -147,7 +148,7 @@ def save_plan(conn: Connection, plan: Plan) -> None:
             "playbook": plan.playbook,
             "cause_id": plan.cause_id,
             "undoes": plan.undoes,
-            "body": _text(plan.model_dump(mode="json")),
+            "body": as_text(plan.model_dump(mode="json")),
             "created_at": plan.created_at,
             "expires_at": plan.expires_at,
         },
@@ -216,7 +217,7 @@ def save_request(conn: Connection, request: ApprovalRequest, cause_id: str, reas
         insert(REQUESTS),
         request.model_dump(exclude={"rule", "state"})
         | {
-            "rule": _text(request.rule.model_dump(mode="json")),
+            "rule": as_text(request.rule.model_dump(mode="json")),
             "state": request.state.value,
             "cause_id": cause_id,
             "reason": reason,
@@ -287,7 +288,7 @@ def save_vote(conn: Connection, vote: Vote, identity: PlatformIdentity) -> None:
         .values(withdrawn_at=vote.at)
     )
     values = vote.model_dump(exclude={"choice"})
-    values |= {"choice": vote.choice.value, "identity": _text(identity.model_dump(mode="json"))}
+    values |= {"choice": vote.choice.value, "identity": as_text(identity.model_dump(mode="json"))}
     conn.execute(insert(VOTES), values)
 
 
@@ -296,7 +297,7 @@ def save_vote(conn: Connection, vote: Vote, identity: PlatformIdentity) -> None:
 
 def save_decision(conn: Connection, decision: Decision) -> None:
     values = decision.model_dump(exclude={"decided_by", "outcome"})
-    values |= {"outcome": decision.outcome.value, "decided_by": _text(list(decision.decided_by))}
+    values |= {"outcome": decision.outcome.value, "decided_by": as_text(list(decision.decided_by))}
     conn.execute(insert(DECISIONS), values)
 
 
@@ -386,6 +387,29 @@ def claimable(conn: Connection, now: datetime, limit: int = 10) -> list[str]:
     return [row.id for row in rows]
 
 
+def take_execution(
+    conn: Connection,
+    execution_id: str,
+    fence: int,
+    *,
+    by: str,
+    until: datetime,
+    state: ExecutionState,
+    started_at: datetime,
+) -> None:
+    """Put a new fence and lease on it. The row must be locked."""
+    conn.execute(
+        update(EXECUTIONS)
+        .where(EXECUTIONS.c.id == execution_id)
+        .values(fence=fence, leased_by=by, leased_until=until, state=state.value, started_at=started_at)
+    )
+
+
+def request_of_decision(conn: Connection, decision_id: str) -> str | None:
+    found = conn.execute(select(DECISIONS.c.request_id).where(DECISIONS.c.id == decision_id)).scalar()
+    return str(found) if found else None
+
+
 def set_execution(conn: Connection, execution_id: str, fence: int, **values: Any) -> bool:
     """Write to the execution as the holder of ``fence``; False when somebody else took over."""
     changed = conn.execute(
@@ -405,7 +429,9 @@ def mark_undone(conn: Connection, execution_id: str, by: str) -> None:
 
 def steps(conn: Connection, execution_id: str) -> list[Step]:
     rows = conn.execute(select(STEPS).where(STEPS.c.execution_id == execution_id).order_by(STEPS.c.position))
-    return [Step(r.id, r.position, r.summary, StepState(r.state), r.error, r.attempts) for r in rows]
+    return [
+        Step(r.id, r.position, r.summary, StepState(r.state), r.error, r.attempts, utc(r.intended_at)) for r in rows
+    ]
 
 
 def intend_step(
@@ -437,7 +463,7 @@ def intend_step(
             "execution_id": execution_id,
             "position": position,
             "summary": summary,
-            "call": _text(call),
+            "call": as_text(call),
             "state": StepState.INTENDED.value,
             "error": "",
             "result": "{}",
@@ -454,11 +480,5 @@ def finish_step(
     conn.execute(
         update(STEPS)
         .where(STEPS.c.id == step_id)
-        .values(state=state.value, done_at=now, error=error, result=_text(result if result is not None else {}))
-    )
-
-
-def count_active(conn: Connection, states: Sequence[str] = ACTIVE) -> int:
-    return int(
-        conn.execute(select(func.count()).select_from(EXECUTIONS).where(EXECUTIONS.c.state.in_(states))).scalar_one()
+        .values(state=state.value, done_at=now, error=error, result=as_text(result if result is not None else {}))
     )
