@@ -319,7 +319,7 @@ class Board:
             select(c.priority, func.count()).where(c.state == "open").group_by(c.priority).order_by(c.priority)
         ).all()
         unsent = select(o.state, func.count()).where(o.state.in_(["queued", "sending", "dead", "unknown"]))
-        states: dict[str, int] = {state: n for state, n in conn.execute(unsent.group_by(o.state))}
+        states: dict[str, int] = {row[0]: row[1] for row in conn.execute(unsent.group_by(o.state))}
         head = conn.execute(select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1)).first()
         return StatusView(
             at=self.clock.now(),

@@ -379,6 +379,7 @@ def history_lines(conn: Connection, settings: Settings, subjects: Sequence[str])
     question = (
         select(LEDGER)
         .where(LEDGER.c.subject.in_(sorted({s for s in subjects if s})))
+        .where(*(~LEDGER.c.kind.startswith(prefix) for prefix in _UNTOLD))
         .order_by(LEDGER.c.seq.desc())
         .limit(HISTORY_SHOWN)
     )
@@ -390,9 +391,19 @@ def history_lines(conn: Connection, settings: Settings, subjects: Sequence[str])
     )
 
 
+_WORDS = {
+    "request.made": "asked for approval",
+    "vote.cast": "voted",
+    "decision.made": "decision",
+    "execution.queued": "fix queued",
+}
+# Every look at a fix makes a plan, and steps stand under the execution: both would push out what people did.
+_UNTOLD = ("plan.", "step.")
+
+
 def said_of(kind: str, body: str) -> str:
     """A ledger record as words: its kind, and the one thing in its body that says why or what."""
-    words = kind.replace(".", " ").replace("_", " ").replace("-", " ").strip()
+    words = _WORDS.get(kind) or kind.replace(".", " ").replace("_", " ").replace("-", " ").strip()
     facts = json.loads(body)
     if not isinstance(facts, dict):
         return words
