@@ -48,7 +48,6 @@ class ImdsV2(SettingPlaybook):
         return {
             "settings": {"HttpTokens": options.get("HttpTokens")},
             "hop_limit": options.get("HttpPutResponseHopLimit"),
-            "endpoint": options.get("HttpEndpoint"),
         }
 
     def put(self, target: Target, values: dict[str, JsonValue], state: State) -> Call:

@@ -152,7 +152,7 @@ class AclPrivate(_Bucket):
         danger="Anonymous listing and writing stop. Objects with a public ACL of their own stay public.",
         undo_note="Grants the same rights to everyone again.",
         undo_exposes=True,
-        checks=("s3_bucket_public_list_acl",),
+        checks=("s3_bucket_public_list_acl", "s3_bucket_public_write_acl"),
     )
     writes = frozenset({"s3.put_bucket_acl"})
     fine = "the ACL grants nothing to everyone"
@@ -267,6 +267,8 @@ class Versioning(SettingPlaybook, _Bucket):
         )
 
     def undo(self, target: Target, pre: State, now: State) -> list[Change]:
+        if now == pre:
+            return []
         was = pre["settings"]["Status"] or "Suspended"  # there is no way back to "never versioned"
         return super().undo(target, {"settings": {"Status": was}}, now)
 
@@ -365,7 +367,7 @@ class DenyInsecureTransport(_BucketPolicy):
         return self._replace(target, f"Allow plain HTTP to bucket {target.name} again", now, new)
 
 
-class RemovePublicStatements(policies.PublicStatements, _BucketPolicy):
+class RemovePublicStatements(_BucketPolicy, policies.PublicStatements):
     info = PlaybookInfo(
         id="s3-remove-public-policy",
         version=1,
