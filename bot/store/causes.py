@@ -191,3 +191,15 @@ def set_state(conn: Connection, cause_id: str, *, state: str, note: str, snoozed
     """What a person decided. The caller raises the revision with ``outbox.refresh_cause``."""
     values = {"state": state, "note": note[:500], "snoozed_until": snoozed_until}
     conn.execute(update(CAUSES).where(CAUSES.c.id == cause_id).values(**values))
+
+
+def set_owner(conn: Connection, cause_id: str, *, owner: str, reason: str, channels: str) -> None:
+    """Whose it is now. The caller raises the revision with ``outbox.refresh_cause``."""
+    values = {"owner": owner, "owner_reason": reason, "channels": channels}
+    conn.execute(update(CAUSES).where(CAUSES.c.id == cause_id).values(**values))
+
+
+def snoozed_until(conn: Connection, now: datetime) -> list[str]:
+    """Causes whose time is over."""
+    query = select(CAUSES.c.id).where(CAUSES.c.state == "snoozed", CAUSES.c.snoozed_until <= now)
+    return [str(found) for found in conn.execute(query).scalars()]
