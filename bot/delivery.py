@@ -36,6 +36,8 @@ MAX_ATTEMPTS = 50  # at the cap that is four hours of a platform that does not a
 DOUBT = "outcome unknown: "  # begins the error of a row that may have been posted already
 TROUBLE = "undeliverable:"  # begins the dedupe of what we tell operators; such a row never causes another
 PROGRAM_ERRORS = 5  # attempts of a row that makes our own code fail
+# ``posts.shown_revision`` of a row without message id: on its way (it may exist), or surely not there.
+ON_ITS_WAY, NOT_THERE = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,12 +306,15 @@ class Deliverer:
         p = POSTS.c
         mine = and_(p.kind == kind, p.subject == one.subject, p.platform == one.platform, p.channel == one.channel)
         row = conn.execute(select(POSTS).where(mine)).first()
+        if row is not None and not row.message_id and row.shown_revision == NOT_THERE:
+            conn.execute(update(POSTS).where(p.id == row.id).values(shown_revision=ON_ITS_WAY))
+            return Slot(row.id, "", ON_ITS_WAY, old=False)
         if row is not None:
             return Slot(row.id, row.message_id, row.shown_revision, old=True)
         new = self._ids.new("post")
         values = {"id": new, "kind": kind, "subject": one.subject, "platform": one.platform, "channel": one.channel}
-        conn.execute(insert(POSTS), values | {"message_id": "", "shown_revision": -1})
-        return Slot(new, "", -1, old=False)
+        conn.execute(insert(POSTS), values | {"message_id": "", "shown_revision": ON_ITS_WAY})
+        return Slot(new, "", ON_ITS_WAY, old=False)
 
     def _parent(self, conn: Connection, one: Claimed) -> str:
         p = POSTS.c
@@ -365,7 +370,11 @@ class Deliverer:
         await self._db.write(self._bury, one, why[:2000], state)
 
     def _bury(self, conn: Connection, one: Claimed, why: str, state: str) -> None:
-        if not self._end(conn, one, state=state, error=why) or one.dedupe.startswith(TROUBLE):
+        if not self._end(conn, one, state=state, error=why):
+            return
+        if state == "dead" and DOUBT not in why:
+            self._not_there(conn, one.kind, one.subject, one.platform, one.channel)
+        if one.dedupe.startswith(TROUBLE):
             return
         now = self._clock.now()
         for address in self._fallback:
@@ -378,6 +387,14 @@ class Deliverer:
             line = f"A message ({one.kind}) to {one.address} {said}: {why} See gatehouse check for all of them."
             tell(conn, self._ids, now, address, line, dedupe=dedupe)
 
+    @staticmethod
+    def _not_there(conn: Connection, kind: str, subject: str, platform: str, channel: str) -> None:
+        """The post of a card or digest is known not to exist: the next wish may post it without asking."""
+        p = POSTS.c
+        post = and_(p.kind == {"card": "cause"}.get(kind, kind), p.subject == subject, p.message_id == "")
+        here = and_(p.platform == platform, p.channel == channel)
+        conn.execute(update(POSTS).where(post, here).values(shown_revision=NOT_THERE))
+
     def _requeue(self, conn: Connection, outbox_id: str, now: datetime) -> bool:
         o = OUTBOX.c
         row = conn.execute(select(OUTBOX).where(o.id == outbox_id, o.state.in_(["dead", "unknown"]))).first()
@@ -387,6 +404,7 @@ class Deliverer:
             conn.execute(update(OUTBOX).where(o.id == row.id).values(state="sent", error="told by a later one"))
             return True
         # A person asked for it: what may have been posted is posted again.
+        self._not_there(conn, row.kind, row.subject, row.platform, row.channel)
         conn.execute(update(OUTBOX).where(o.id == row.id).values(state="queued", attempts=0, not_before=now, error=""))
         return True
 

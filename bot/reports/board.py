@@ -374,7 +374,7 @@ def list_question(filters: FindingsFilter, limit: int, offset: int) -> Any:
 def held(address: str = "") -> ColumnElement[bool]:
     """Open causes without a card, posted or on its way, in ``address`` ("" is anywhere)."""
     platform, _, channel = address.partition(":")
-    posted = [POSTS.c.kind == "cause", POSTS.c.subject == CAUSES.c.id]
+    posted = [POSTS.c.kind == "cause", POSTS.c.subject == CAUSES.c.id, POSTS.c.message_id != ""]
     going = [OUTBOX.c.kind == "card", OUTBOX.c.subject == CAUSES.c.id, OUTBOX.c.state.in_(["queued", "sending"])]
     parts: list[ColumnElement[bool]] = [CAUSES.c.state == "open", CAUSES.c.open_count > 0]
     if address:

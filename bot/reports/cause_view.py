@@ -172,10 +172,10 @@ def _stage_after(kind: str, execution: ExecutionState, left_open: bool) -> Stage
         return Stage.FAILED
     if execution is ExecutionState.BLOCKED:
         return Stage.BLOCKED
-    if kind == PlanKind.UNDO:
-        return Stage.UNDONE
     if execution is ExecutionState.UNVERIFIED:
         return Stage.UNVERIFIED
+    if kind == PlanKind.UNDO:
+        return Stage.UNDONE
     return None if left_open else Stage.FIXED
 
 
@@ -187,11 +187,12 @@ def _latest_fix(conn: Connection, cause_id: str) -> _Fix:
         .order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.id.desc())
     ).all()
     fix = _Fix()
-    request_ids = conn.execute(select(REQUESTS.c.id, REQUESTS.c.plan_id).where(REQUESTS.c.cause_id == cause_id)).all()
-    for request in request_ids:
-        fix.ids += [request.id, request.plan_id]
+    request_ids = conn.execute(select(REQUESTS.c.id).where(REQUESTS.c.cause_id == cause_id)).all()
+    decided = select(DECISIONS.c.id).where(DECISIONS.c.request_id.in_([r.id for r in request_ids]))
+    fix.ids += [request.id for request in request_ids]
+    fix.ids += conn.execute(decided).scalars()
     for row in rows:
-        fix.ids += [row.id, row.decision_id, row.plan_id]
+        fix.ids += [row.id, row.decision_id]
     if not rows:
         return fix
     latest = rows[0]
@@ -394,11 +395,16 @@ def history_lines(conn: Connection, settings: Settings, subjects: Sequence[str])
 _WORDS = {
     "request.made": "asked for approval",
     "vote.cast": "voted",
-    "decision.made": "decision",
-    "execution.queued": "fix queued",
+    "decision.made": "decided",
+    "refused": "was refused",
+    "execution.finished": "carried out",
+    "execution.blocked": "not carried out",
+    "cause.passed_on": "passed it on",
+    "cause.snoozed": "snoozed it",
+    "risk.accepted": "accepted the risk",
 }
-# Every look at a fix makes a plan, and steps stand under the execution: both would push out what people did.
-_UNTOLD = ("plan.", "step.")
+# Machinery, and what stands under the execution anyway, would push out what people did.
+_UNTOLD = ("plan.", "step.", "execution.claimed", "execution.queued")
 
 
 def said_of(kind: str, body: str) -> str:

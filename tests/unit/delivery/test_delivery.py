@@ -281,6 +281,32 @@ async def test_an_unknown_outcome_stays_unknown_where_nobody_can_be_asked(world:
     assert "may or may not" in world.chat.posted[1].text
 
 
+async def test_a_person_may_post_again_what_nobody_knows_of(world: World) -> None:
+    world.without_search()
+    world.cause("c-1")
+    world.queue("card", "c-1")
+    world.chat.fail = [OutcomeUnknown("connection reset")]
+    await world.drain()
+    assert world.rows(PostRow)[0].message_id == ""
+    assert await world.deliverer.requeue(world.rows()[0].id)
+    await world.drain()
+    assert world.rows(PostRow)[0].message_id == "m2"
+    assert [m.channel for m in world.chat.posted] == ["OPS", "C1"]
+
+
+async def test_a_card_that_was_refused_is_posted_by_the_next_wish(world: World) -> None:
+    world.without_search()
+    world.cause("c-1")
+    world.chat.gone = {"C1"}
+    world.queue("card", "c-1")
+    await world.drain()
+    world.chat.gone = set()
+    world.refresh("c-1")
+    await world.drain()
+    assert [(m.channel, m.kind) for m in world.chat.posted] == [("OPS", "direct"), ("C1", "cause")]
+    assert world.rows(PostRow)[0].shown_revision == 1
+
+
 async def test_an_update_with_unknown_outcome_is_simply_repeated(world: World) -> None:
     world.without_search()
     world.cause("c-1")

@@ -188,9 +188,9 @@ class World:
             ),
         )  # fmt: skip
 
-    def post(self, cause_id: str, channel: str = "C1") -> None:
+    def post(self, cause_id: str, channel: str = "C1", message_id: str = "1.1") -> None:
         self.put(PostRow(id=f"post-{cause_id}-{channel}", kind="cause", subject=cause_id, platform="slack",
-                         channel=channel, message_id="1.1"))  # fmt: skip
+                         channel=channel, message_id=message_id))  # fmt: skip
 
     def outbox(self, cause_id: str, state: str = "queued", channel: str = "C1") -> None:
         row = OutboxRow(

@@ -154,6 +154,14 @@ async def test_an_undo_makes_it_undone_and_a_refused_undo_leaves_the_fix_to_be_u
     assert not view.execution.can_undo
 
 
+async def test_an_undo_that_reading_back_does_not_confirm_is_not_called_undone(world: Any) -> None:
+    world.cause()
+    world.finding(1)
+    world.plan("plan-2", "undo", undoes="x-1")
+    world.execution("x-2", "unverified", "plan-2", "undo")
+    assert (await world.board.cause("c-1")).stage is Stage.UNVERIFIED
+
+
 async def test_undone_while_the_finding_is_open_again(world: Any) -> None:
     world.cause()
     world.finding(1, status="reopened")
@@ -176,7 +184,7 @@ async def test_a_snoozed_cause_says_by_whom_and_history_is_told_in_order(world: 
     assert [(h.who, h.what) for h in view.history] == [
         ("Alice Adams", "asked for approval: please"),
         ("Bob Brown", "voted: reject (no)"),
-        ("Alice Adams", "cause snoozed: holiday"),
+        ("Alice Adams", "snoozed it: holiday"),
     ]
 
 
@@ -269,6 +277,7 @@ async def test_a_digest_tells_what_the_channel_was_spared(world: Any) -> None:
     ):
         world.cause(f"c-{number}", **values)
     world.post("c-0")
+    world.post("c-2", message_id="")
     world.outbox("c-1")
     world.outbox("c-2", "dead")
     world.post("c-5", "C2")
