@@ -23,6 +23,7 @@ CHUNK = 1 << 20
 MAX_OBJECT = 8 << 20
 PAGE = 500
 _MAX_REPORTS = 50
+_MAX_TRIES = 2000
 _TAIL = 16  # an error this near to the end of what was read may only mean "more to come"
 _SPACE = re.compile(r"[\s,]*")
 _START = re.compile(r"\{")
@@ -238,9 +239,12 @@ class _Reader:
                         return
                     if self._fill():
                         continue
-                    self._recover(self._at, _CUT)
-                    return
-                self._recover(error.pos, f"not valid JSON: {error.msg}")
+                    error.pos = len(self._text)
+                rest = self._text[error.pos : error.pos + _TAIL]
+                cut = self._at_end(error) and (error.msg.startswith("Unterminated") or not set(rest) & set("}]"))
+                self._recover(
+                    self._at if cut else error.pos, _CUT if cut else f"not valid JSON: {error.msg}", error.pos
+                )
                 return
             if end - self._at > self._limit:
                 self._trouble.add(self._where(self._at), f"an object larger than {self._limit >> 20} MiB was left out")
@@ -251,7 +255,10 @@ class _Reader:
             return
 
     def _partial(self, error: json.JSONDecodeError) -> bool:
-        return not self._ended and (error.msg.startswith("Unterminated string") or error.pos > len(self._text) - _TAIL)
+        return not self._ended and self._at_end(error)
+
+    def _at_end(self, error: json.JSONDecodeError) -> bool:
+        return error.msg.startswith("Unterminated string") or error.pos > len(self._text) - _TAIL
 
     def _unwrap(self, value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         detail = value.get("detail")
@@ -267,11 +274,17 @@ class _Reader:
                     return
         yield value
 
-    def _recover(self, position: int, why: str) -> bool:
-        """Say what is wrong and go to the next object that parses and looks right; False when there is none."""
+    def _recover(self, position: int, why: str, passed: int = 0) -> bool:
+        """Say what is wrong and go to the next object that parses and looks right; False when there is none.
+
+        The search begins at ``passed`` (how far the parser came), or at a line that begins with an object before it:
+        in JSON Lines the parser may have run on into the good lines.
+        """
         self._trouble.add(self._where(position), why)
-        self._at = min(max(position, self._at) + (1 if position <= self._at else 0), len(self._text))
-        while True:
+        line = self._text.find("\n{", self._at, passed)
+        self._at = min(line if line >= 0 else max(passed, position, self._at + 1), len(self._text))
+        tries = 0
+        while tries < _MAX_TRIES:
             match = _START.search(self._text, self._at)
             if not match:
                 self._at = len(self._text)
@@ -280,18 +293,26 @@ class _Reader:
                 continue
             self._at = match.start()
             try:
-                value, _ = _DECODER.raw_decode(self._text, self._at)
+                value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 if self._partial(error) and len(self._text) - self._at < self._limit and self._fill():
                     continue
+                tries += 1
                 self._at += 1
                 continue
             except RecursionError:
+                tries += 1
                 self._at += 1
                 continue
             if self._looks(value):
                 return True
-            self._at += 1
+            self._at = end
+        # Nothing but broken openings: no honest file looks so. What is left is passed over.
+        self._trouble.add(self._where(self._at), "the rest of the file was not read: it cannot be made sense of")
+        self._at = len(self._text)
+        while self._fill():
+            self._at = len(self._text)
+        return False
 
 
 def pages(
