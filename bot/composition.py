@@ -10,10 +10,13 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bot.domain.errors import SettingsError
+from sqlalchemy import Connection, text
+
+from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
@@ -23,6 +26,7 @@ from bot.settings import Settings
 if TYPE_CHECKING:
     from bot.intake.service import IngestReport
     from bot.polling import Source
+    from handlers.slack.connection import SlackConnection
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -43,8 +47,6 @@ def build_engine(
     worker: str | None = None,
 ) -> Engine:
     """Open (and migrate) the database and wire the services."""
-    from connectors.aws import AwsClouds
-
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
@@ -56,6 +58,7 @@ def build_engine(
     from bot.reports.board import Board
     from bot.store.database import Database
     from bot.store.migrate import upgrade
+    from connectors.aws import AwsClouds
 
     clock, ids = clock or SystemClock(), ids or RandomIds()
     url = settings.database_url.get_secret_value()
@@ -101,9 +104,8 @@ async def ingest_file(engine: Engine, source: str, path: Path, progress: Progres
 
 def sources(settings: Settings) -> list[Source]:
     """The configured sources; ``SettingsError`` names the one that is wrong."""
-    from connectors.registry import connector
-
     from bot.polling import Source
+    from connectors.registry import connector
 
     made = []
     for name, each in settings.sources.items():
@@ -122,41 +124,53 @@ async def serve(
     stop: asyncio.Event,
     ready: asyncio.Event | None = None,
     listen: bool = True,
-    **replaced: Any,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+    clouds: CloudFactory | None = None,
 ) -> None:
     """Run the bot until ``stop`` is set. ``listen=False`` is a worker: polls, executes and sends, takes no clicks."""
     from aiohttp import web
-    from handlers.health.routes import add_health
 
     from bot.delivery import Deliverer
     from bot.polling import Polling
     from bot.scheduler import Scheduler
+    from handlers.health import routes as health
 
+    clock, ids = clock or SystemClock(), ids or RandomIds()
     posters: dict[str, ChatPoster] = {}
     directories: dict[Platform, Directory] = {}
-    slack = None
     if settings.slack.enabled:
-        from handlers.slack.connection import SlackSide
+        from handlers.slack.directory import SlackDirectory
+        from handlers.slack.poster import SlackPoster
+        from handlers.slack.web import make_client
 
-        slack = await SlackSide.open(settings)
-        posters["slack"], directories[Platform.SLACK] = slack.poster, slack.directory
-    engine = build_engine(settings, directories=directories, **replaced)
-    worker = worker_name(engine.ids)
-    deliverer = Deliverer(engine.db, engine.board, posters, engine.clock, worker, engine.ids)
-    operators = settings.routing.fallback
-    polling = Polling(engine.db, engine.intake, operators, engine.clock, engine.ids, worker)
-    scheduler = Scheduler(
-        polling, sources(settings), (engine.stewardship.wake_due, engine.approvals.expire_due), engine.clock
-    )
-    app = web.Application(client_max_size=1 << 20)
-    add_health(app, engine.db)
-    runner = web.AppRunner(app)
+        client = make_client(settings)
+        posters["slack"] = SlackPoster(client)
+        directories[Platform.SLACK] = SlackDirectory(client, settings, clock, team=settings.slack.team)
+    engine = build_engine(settings, directories=directories, clock=clock, ids=ids, clouds=clouds)
+    worker = worker_name(ids)
+    deliverer = Deliverer(engine.db, engine.board, posters, clock, worker, ids, fallback=settings.routing.fallback)
+    polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)
+    scheduler = Scheduler(polling, sources(settings), (engine.stewardship.wake_due, engine.approvals.expire_due), clock)
+    web_app = web.Application(client_max_size=1 << 20)
+    checks: dict[str, health.Check] = {"database": lambda: engine.db.read(_answers)}
+    connection = None
+    if settings.slack.enabled and listen:
+        from handlers.slack.app import build_app
+        from handlers.slack.connection import SlackConnection
+
+        connection = SlackConnection(build_app(engine, settings, client), settings)
+        web_app.add_routes(connection.routes())
+        checks["slack"] = partial(_connected, connection)
+    web_app.add_routes(health.routes(checks))
+    runner = web.AppRunner(web_app)
+    tasks: list[asyncio.Task[None]] = []
     try:
-        if slack is not None and listen:
-            await slack.start(engine, app)
         await runner.setup()
         if listen:
             await web.TCPSite(runner, settings.host, settings.port).start()
+        if connection is not None:
+            await connection.start()
         scheduler.start()
         tasks = [
             asyncio.create_task(deliverer.run(stop), name="deliverer"),
@@ -166,17 +180,26 @@ async def serve(
             ready.set()
         waiter = asyncio.create_task(stop.wait(), name="stop")
         done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()
-        await asyncio.gather(*tasks)
         for task in done:
-            task.result()
+            task.result()  # a loop that ended by itself ended in an error: raise it
     finally:
+        # Whatever ends it: take nothing new, let what was begun end, then close what it used.
         stop.set()
         await scheduler.stop()
-        if slack is not None:
-            await slack.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if connection is not None:
+            await connection.close()
         await runner.cleanup()
         await engine.db.close()
+
+
+def _answers(conn: Connection) -> None:
+    conn.execute(text("SELECT 1"))
+
+
+async def _connected(connection: SlackConnection) -> None:
+    if not connection.connected:
+        raise GatehouseError("Slack's socket is not open")
 
 
 async def _execute(engine: Engine, stop: asyncio.Event, idle: float = 0.3) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -29,7 +30,15 @@ async def show_findings(settings: Settings, words: str, *, limit: int, as_json: 
         view = await board.findings(wanted, limit=limit, offset=0)
     finally:
         await db.close()
-    table = Table("Priority", "Severity", "Finding", "Resource", "Where", "Owner", "Due", "Id")
+    table = Table(box=SIMPLE_HEAD, expand=True)
+    table.add_column("", no_wrap=True, min_width=2)
+    table.add_column("Severity", no_wrap=True, min_width=8)
+    table.add_column("Finding", overflow="ellipsis", no_wrap=True, ratio=4)
+    table.add_column("Resource", overflow="ellipsis", no_wrap=True, ratio=2)
+    table.add_column("Where", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("Owner", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column("Due", no_wrap=True, min_width=10)
+    table.add_column("Id", no_wrap=True, min_width=18)
     for line in view.lines:
         due = f"{line.due:%Y-%m-%d}" if line.due else ""
         # Text objects: markup in a finding's text is shown, never interpreted.

@@ -10,7 +10,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bot.composition import build_engine, ingest_file
+from bot.intake.service import IngestReport
 from bot.settings import Settings
+
+
+def counts(report: IngestReport) -> list[tuple[str, int]]:
+    """The report's numbers with words a person understands, in the order of interest."""
+    return [
+        ("new", report.created),
+        ("changed", report.changed),
+        ("unchanged", report.unchanged),
+        ("resolved", report.resolved),
+        ("reopened", report.reopened),
+        ("suppressed", report.suppressed),
+        ("already resolved, not stored", report.ignored),
+        ("not understood, kept aside", report.rejected),
+        ("cards queued", report.cards),
+        ("held for a digest", report.held),
+    ]
 
 
 async def ingest_files(settings: Settings, source: str, files: list[Path], *, quiet: bool) -> list[dict[str, Any]]:
@@ -32,7 +49,12 @@ async def ingest_files(settings: Settings, source: str, files: list[Path], *, qu
                 report = await ingest_file(engine, source, file, lambda n, t=task: progress.advance(t, n))  # type: ignore[misc]
                 progress.remove_task(task)
                 reports.append({"file": file.name, **asdict(report)})
-                console.print(f"{file.name}: {report}")
+                said = [f"{count} {word}" for word, count in counts(report) if count]
+                console.print(
+                    f"{file.name}: {report.received} received: {', '.join(said) or 'nothing new'}", markup=False
+                )
+                for note in report.notes:
+                    console.print(f"  {note}", markup=False)
     finally:
         await engine.db.close()
     return reports

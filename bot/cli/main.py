@@ -60,6 +60,7 @@ def _settings(config: Path | None) -> Settings:
 
     settings = load_settings(config)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     return settings
 
 
