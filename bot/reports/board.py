@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from bot.domain.decisions import ApprovalRule, RequestState
 from bot.domain.errors import BadInput, NotFound
@@ -374,8 +374,8 @@ def list_question(filters: FindingsFilter, limit: int, offset: int) -> Any:
 def held(address: str = "") -> ColumnElement[bool]:
     """Open causes without a card, posted or on its way, in ``address`` ("" is anywhere)."""
     platform, _, channel = address.partition(":")
-    posted = [POSTS.c.kind == "cause", POSTS.c.subject == CAUSES.c.id, POSTS.c.message_id != ""]
-    going = [OUTBOX.c.kind == "card", OUTBOX.c.subject == CAUSES.c.id, OUTBOX.c.state.in_(["queued", "sending"])]
+    posted = [POSTS.c.kind == "cause", POSTS.c.message_id != ""]
+    going = [OUTBOX.c.kind == "card", OUTBOX.c.state.in_(["queued", "sending"])]
     parts: list[ColumnElement[bool]] = [CAUSES.c.state == "open", CAUSES.c.open_count > 0]
     if address:
         posted += [POSTS.c.platform == platform, POSTS.c.channel == channel]
@@ -384,7 +384,9 @@ def held(address: str = "") -> ColumnElement[bool]:
         parts.append(CAUSES.c.channels.contains(json.dumps(address), autoescape=True))
     else:
         parts.append(CAUSES.c.channels != "[]")
-    return and_(*parts, ~exists().where(and_(*posted)), ~exists().where(and_(*going)))
+    # Each list is made once; a correlated EXISTS would go through the outbox for every cause.
+    shown = select(POSTS.c.subject).where(*posted).union_all(select(OUTBOX.c.subject).where(*going))
+    return and_(*parts, CAUSES.c.id.not_in(shown))
 
 
 def where(row: Row[Any]) -> str:
