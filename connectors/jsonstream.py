@@ -191,7 +191,7 @@ class _Reader:
                 return
             elif not self._skip_member() and not self._recover(self._at, "a JSON object was expected here"):
                 return
-        if depth > 0:
+        if depth > 0 and not self._trouble.broken:
             self._trouble.add(self._where(self._at), "the file ends before its closing bracket: it was cut off")
 
     def _enter_wrapper(self) -> bool:

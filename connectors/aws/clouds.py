@@ -140,15 +140,14 @@ class AwsReader:
         sent = False
         try:
             client = self._client(call, attempts=1 if write else 5)
-            method = getattr(client, call.operation, None)
-            if not callable(method):
+            if call.operation not in client.meta.method_to_api_mapping:  # get_paginator and the like are no calls
                 raise CloudRefused(f"AWS {call.service} has no operation {call.operation}.", code="NoSuchOperation")
             sent = True
             # Who names a page size wants that one page (one object of a bucket of millions, say).
             if not write and client.can_paginate(call.operation) and not _PAGE_SIZES & call.params.keys():
                 answer = client.get_paginator(call.operation).paginate(**call.params).build_full_result()
             else:
-                answer = method(**call.params)
+                answer = getattr(client, call.operation)(**call.params)
         except ConnectorError:
             raise
         except Exception as error:
