@@ -263,6 +263,9 @@ class Deliverer:
             raise _still_in_doubt(error.reason, error.after) from error
         except OutcomeUnknown as error:
             raise _still_in_doubt(error.reason, None) from error
+        except (Refused, Gone) as error:
+            # For example a missing scope: we cannot look, so we still do not know.
+            raise _Undeliverable(f"{DOUBT}{one.platform} does not let us look for it: {error}", "unknown") from error
 
     async def _post(self, one: Claimed, poster: ChatPoster, message: Message) -> str:
         self._not_before[one.platform, one.channel] = self._clock.now() + self._pace

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from bot.delivery import Deliverer
-from bot.domain.errors import Gone, OutcomeUnknown, RetryLater
+from bot.domain.errors import Gone, OutcomeUnknown, Refused, RetryLater
 from bot.ports import Message
 from bot.reports.board import Board
 from bot.settings import Settings
@@ -457,3 +457,82 @@ async def test_an_expired_lease_cannot_end_a_row_that_another_worker_took(world:
     world.chat.post = post  # type: ignore[method-assign]
     (row,) = world.rows()
     assert (row.state, row.leased_by, row.attempts) == ("sending", "other", 9)
+
+
+async def test_a_slow_channel_holds_up_nobody_else(world: World) -> None:
+    world.deliverer = Deliverer(
+        world.db, world.board, {"slack": world.chat}, world.clock, "w1", world.ids, pace_seconds=0
+    )
+    world.chat.pace = 0
+    world.queue("direct", "", "SLOW", line="s")
+    for number in range(3):
+        world.queue("direct", "", "C1", line=str(number))
+    stop, all_out, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    post = world.chat.post
+
+    async def one_is_slow(message: Message) -> str:
+        if message.channel == "SLOW":
+            await go.wait()
+        message_id = await post(message)
+        if message.text == "2":
+            all_out.set()
+        return message_id
+
+    world.chat.post = one_is_slow  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        running = asyncio.create_task(world.deliverer.run(stop, idle=0.01))
+        await all_out.wait()
+        assert [m.text for m in world.chat.posted] == ["0", "1", "2"]
+        go.set()
+        stop.set()
+        await running
+    assert set(world.states()) == {"sent"}
+
+
+async def test_a_call_that_never_answers_ends_before_its_lease(world: World) -> None:
+    world.deliverer = Deliverer(
+        world.db, world.board, {"slack": world.chat}, world.clock, "w1", world.ids, lease_seconds=0.1
+    )
+    world.queue("direct", "", line="x")
+
+    async def hang(_message: Message) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    world.chat.post = hang  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        await world.deliverer.work_once()
+    (row,) = world.rows()
+    assert row.state == "queued"
+    assert row.error.startswith("outcome unknown: no answer within")
+
+
+async def test_where_the_platform_does_not_let_us_look_nothing_is_repeated(world: World) -> None:
+    world.cause("c-1")
+    world.queue("card", "c-1")
+    world.chat.lose = [OutcomeUnknown("connection reset")]
+
+    async def forbidden(_message: Message) -> str:
+        raise Refused("missing_scope channels:history")
+
+    world.chat.find = forbidden  # type: ignore[attr-defined]
+    await world.drain()
+    assert world.states() == ["unknown", "sent"]
+    assert [m.channel for m in world.chat.posted] == ["C1", "OPS"]
+    assert world.rows(PostRow)[0].shown_revision == -1, "still in doubt"
+
+
+async def test_being_told_to_wait_while_looking_does_not_end_the_doubt(world: World) -> None:
+    world.queue("direct", "", line="x")
+    world.chat.lose = [OutcomeUnknown("connection reset")]
+    await world.deliverer.work_once()
+    find = world.chat.find  # type: ignore[attr-defined]
+
+    async def busy(_message: Message) -> str:
+        world.chat.find = find  # type: ignore[attr-defined]
+        raise RetryLater("ratelimited", after=2)
+
+    world.chat.find = busy  # type: ignore[attr-defined]
+    await world.drain(8)
+    assert world.states() == ["sent"]
+    assert len(world.chat.posted) == 1

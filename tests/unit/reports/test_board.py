@@ -4,13 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bot.domain.errors import BadInput, NotFound
 from bot.domain.plans import Reversibility
-from bot.domain.principals import Principal
+from bot.domain.principals import Actor, Platform, PlatformIdentity, Principal, Standing
 from bot.domain.triage import Priority
 from bot.domain.views import Stage
-from bot.reports.board import count_question, list_question
+from bot.governance.policy import Policy
+from bot.reports.board import Board, count_question, held, list_question
+from bot.reports.cause_view import CAUSES
 from bot.reports.filters import FindingsFilter, parse_filters
 
 LATER = timedelta(hours=1)
@@ -355,3 +358,45 @@ def test_the_commonest_counts_never_touch_the_table(world: Any, words: str) -> N
 
     plan = world.db.read_sync(explain)
     assert "SEARCH findings USING COVERING INDEX" in plan, plan
+
+
+def test_what_is_held_is_found_without_going_through_the_outbox_for_every_cause(world: Any) -> None:
+    def explain(conn: Any) -> list[str]:
+        compiled = select(CAUSES.c.id).where(held("slack:C1")).compile(conn, compile_kwargs={"literal_binds": True})
+        return [row.detail for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {str(compiled).replace('%%', '%')}")]
+
+    plan = world.db.read_sync(explain)
+    assert any(line.startswith("SEARCH outbox") for line in plan), plan
+    assert not any(line.startswith("SCAN outbox") or "CORRELATED" in line for line in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("who", "groups", "guest", "waits"),
+    [
+        ("bob", {"cloud-approvers"}, False, True),
+        ("bob", set(), False, False),
+        ("bob", {"cloud-approvers"}, True, False),
+        ("alice", {"cloud-approvers"}, False, False),
+    ],
+)
+async def test_home_asks_the_policy_who_may_decide(
+    world: Any, who: str, groups: set[str], guest: bool, waits: bool
+) -> None:
+    policy = Policy.load(world.settings.governance)
+    board = Board(world.db, world.settings, world.board._reader.catalog, world.clock, policy=policy)
+    world.cause()
+    world.plan()
+    world.request(rule='{"name": "built-in"}')
+    now = world.clock.now()
+    actor = Actor(
+        principal=Principal(id=who, name=who),
+        identity=PlatformIdentity(platform=Platform.SLACK, tenant="T01", user="U"),
+        standing=Standing(active=True, guest=guest, external=False, bot=False, checked_at=now),
+        groups=frozenset(groups),
+        groups_read_at=now,
+    )
+    view = await board.home(actor)
+    assert [r.id for r in view.waiting] == (["req-1"] if waits else [])
+    request = (await board.cause("c-1")).request
+    assert request is not None
+    assert request.could == ("members of cloud-approvers",)
