@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.domain.decisions import ApprovalRule
 from bot.domain.plans import Change, PlanKind, Reversibility
-from bot.domain.views import HomeView, Option, PlanView, RequestView
+from bot.domain.views import HomeView, Option, OptionView, PlanView, RequestView
 
 from .causes import cause_lines, request_lines, status_parts
 from .model import (
@@ -83,8 +83,18 @@ def plan_card(view: PlanView) -> Card:
 
 
 def choices(view: PlanView) -> tuple[Option, ...]:
-    """What this person may press, in the order shown."""
-    return tuple(o.option for o in view.options if o.allowed)
+    """What this person may press, in the order shown. Before anybody has asked there is nothing to reject."""
+    return tuple(o.option for o in view.options if o.allowed and (view.request or o.option is not Option.REJECT))
+
+
+def _worth_saying(view: PlanView) -> list[OptionView]:
+    """The refusals that tell a person something: not what makes no sense now, and each reason once."""
+    pointless = {Option.CANCEL, Option.ASK} if view.request else {Option.CANCEL, Option.REJECT}
+    said: dict[str, OptionView] = {}
+    for option in view.options:
+        if not option.allowed and option.why_not and option.option not in pointless:
+            said.setdefault(option.why_not, option)
+    return list(said.values())
 
 
 def _change(number: int, change: Change) -> Section:
@@ -123,7 +133,7 @@ def _who(rule: ApprovalRule, could: tuple[str, ...]) -> str:
 def _options(view: PlanView) -> list[Part]:
     allowed = choices(view)
     parts: list[Part] = []
-    refused = [o for o in view.options if not o.allowed and o.why_not]
+    refused = _worth_saying(view)
     if refused:
         lines: tuple[Line, ...] = tuple(
             (f"{OPTION[o.option][0]}: ", o.why_not, *((" (rule ", Code(o.rule), ")") if o.rule else ()))

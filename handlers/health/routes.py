@@ -7,10 +7,26 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
+from sqlalchemy import Connection, text
+
+from bot.store.database import Database
 
 log = logging.getLogger(__name__)
 Check = Callable[[], Awaitable[None]]
 SECONDS = 3.0
+
+
+def add_health(app: web.Application, db: Database, more: Mapping[str, Check] | None = None) -> None:
+    """Both routes; ready means that the database answers, and whatever ``more`` asks."""
+
+    async def database() -> None:
+        await db.read(_select_one)
+
+    app.add_routes(routes({"database": database, **(more or {})}))
+
+
+def _select_one(conn: Connection) -> None:
+    conn.execute(text("SELECT 1")).scalar_one()
 
 
 def routes(checks: Mapping[str, Check]) -> list[web.RouteDef]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -12,9 +14,11 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.domain.principals import PlatformIdentity
 from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
+from bot.store import clicks
 
 from . import modals
 from .desk import Desk
@@ -168,6 +172,26 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
             desk.spawn(_submitted(desk, origin, partial(handler, desk, origin, ids, given), click))
 
     return on_submission
+
+
+async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
+    """Finish what a crash left in the journal: a submission is done now (the engine decides anew whether it may be and
+    whether it was done already), a dialog or list that nobody waits for any more is closed. How many there were."""
+    clock = desk.engine.clock
+    left = [c for c in await desk.engine.db.read(clicks.unfinished, clock.now() - after) if c.platform == "slack"]
+    for click in left:
+        kept = json.loads(click.payload)
+        handler = SUBMISSIONS.get(str(kept.get("callback", "")))
+        if handler is None or not click.kind.startswith("submit."):
+            said = "the process ended before it was answered"
+            await desk.engine.db.write(clicks.finish, click.id, state="failed", outcome=said, now=clock.now())
+            continue
+        identity = PlatformIdentity.model_validate_json(click.identity)
+        ids, given = ids_of(kept.get("metadata")), {str(k): str(v) for k, v in kept.get("answers", {}).items()}
+        team = str(kept.get("team", ""))
+        origin = Origin(team=team, user=identity.user, user_team=identity.tenant, channel=text_id(ids, "ch"))
+        await _submitted(desk, origin, partial(handler, desk, origin, ids, given), click.id)
+    return len(left)
 
 
 async def _submitted(desk: Desk, origin: Origin, work: Callable[[], Awaitable[Notice]], click: str) -> None:

@@ -1,19 +1,106 @@
-"""How Slack reaches us: Socket Mode, or signed HTTP at /slack/events."""
+"""How Slack reaches us: Socket Mode, or signed HTTP at /slack/events; and the doctor's look at both."""
 
 from __future__ import annotations
+
+import logging
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.errors import SettingsError
+from bot.domain.errors import GatehouseError, SettingsError
+from bot.domain.ids import Clock, SystemClock
+from bot.engine import Engine
 from bot.settings import Settings
 
-from .app import GatehouseApp
-from .web import client_for
+from .app import GatehouseApp, build_app, resume
+from .directory import SlackDirectory
+from .poster import SlackPoster
+from .web import call, client_for, make_client
 
+log = logging.getLogger(__name__)
 PATH = "/slack/events"
 MAX_BODY = 1_000_000
+# What the methods we call need; manifest.yml asks for exactly these.
+SCOPES = frozenset(
+    {"chat:write", "commands", "channels:history", "groups:history", "im:history", "im:write", "usergroups:read",
+     "users:read"}
+)  # fmt: skip
+
+
+class SlackSide:
+    """Everything of Slack in one handle: poster and directory at once, the way in after ``start``."""
+
+    def __init__(self, settings: Settings, client: AsyncWebClient, clock: Clock) -> None:
+        self._settings, self._client = settings, client
+        self.poster = SlackPoster(client)
+        self.directory = SlackDirectory(client, settings, clock)
+        self._connection: SlackConnection | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: Clock | None = None) -> SlackSide:
+        """Settings are checked here; nothing is sent yet."""
+        return cls(settings, make_client(settings), clock or SystemClock())
+
+    async def start(self, engine: Engine, site: web.Application) -> None:
+        """Take clicks: by the socket, or by a route of ``site``. What a crash left in the journal is finished."""
+        app = build_app(engine, self._settings, self._client)
+        self._connection = SlackConnection(app, self._settings)
+        site.add_routes(self._connection.routes())
+        await self._connection.start()
+        app.desk.spawn(_resume(app))
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and self._connection.connected
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+
+async def _resume(app: GatehouseApp) -> None:
+    try:
+        left = await resume(app.desk)
+    except Exception:
+        log.exception("the journal could not be worked off; it is tried again at the next start")
+    else:
+        if left:
+            log.info("%s interactions of before the start are finished", left)
+
+
+async def check_slack(settings: Settings) -> str:
+    """For the doctor: tokens, workspace, scopes and the way in. Says what it found, raises what to mend."""
+    try:
+        answer = await make_client(settings).auth_test()
+    except SlackApiError:
+        await call(make_client(settings).auth_test())  # the same, with its error named
+        raise
+    team = str(answer.get("team_id", ""))
+    if settings.slack.team and team != settings.slack.team:
+        raise GatehouseError(
+            f"the bot token is of workspace {team}, the settings say {settings.slack.team}",
+            mend="Set slack.team to the workspace the app is installed in, or use that workspace's token.",
+        )
+    granted = {scope.strip() for scope in (answer.headers or {}).get("x-oauth-scopes", "").split(",") if scope.strip()}
+    missing = sorted(SCOPES - granted) if granted else []
+    if missing:
+        raise GatehouseError(
+            f"scopes are missing: {', '.join(missing)}", mend="Update the app from manifest.yml and install it anew."
+        )
+    way = "Socket Mode"
+    if settings.slack.mode == "http":
+        way = "signed HTTP"
+        if settings.slack_signing_secret is None:
+            raise SettingsError("HTTP mode without a signing secret", mend="Set GATEHOUSE_SLACK_SIGNING_SECRET.")
+    elif settings.slack_app_token is None:
+        raise SettingsError("Socket Mode without an app token", mend="Set GATEHOUSE_SLACK_APP_TOKEN (xapp-…).")
+    else:
+        token = settings.slack_app_token.get_secret_value()
+        await call(client_for(settings, token).apps_connections_open(app_token=token))
+    return f"workspace {answer.get('team') or team} ({team}), {way}, {len(granted) or 'unlisted'} scopes"
 
 
 class SlackConnection:

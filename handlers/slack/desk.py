@@ -238,7 +238,9 @@ class Desk:
             request = await approvals.ask(plan, plan_hash, actor, reason)
             request_id, revision = request.id, request.revision
         choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
-        return modals.decided(await approvals.vote(request_id, plan_hash, revision, actor, choice, reason), option)
+        typed = given.get("confirm", "")
+        request = await approvals.vote(request_id, plan_hash, revision, actor, choice, reason, typed)
+        return modals.decided(request, option)
 
     async def submit_not_mine(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
         to = "" if given["to"] == modals.FALLBACK else given["to"]

@@ -16,8 +16,15 @@ from .web import call
 EVENT = "gatehouse_post"
 
 
+LOOK_BACK = 400  # messages of the channel that are looked through for a post in doubt
+
+
 class SlackPoster:
-    """Implements ``ports.ChatPoster``. Every post carries its subject as metadata, so that it can be found again."""
+    """Implements ``ports.ChatPoster`` and ``ports.MessageFinder``.
+
+    Every post carries its key twice, as metadata and as the id of its first block: by it a post is found again whose
+    answer was lost, so that it is not sent twice.
+    """
 
     platform = "slack"
 
@@ -33,7 +40,7 @@ class SlackPoster:
         answer = await call(
             self._client.chat_postMessage(
                 channel=channel,
-                **blockkit.message(card_of(message)),
+                **payload_of(message),
                 **more,
                 metadata=_metadata(message),
                 unfurl_links=False,
@@ -48,10 +55,51 @@ class SlackPoster:
             self._client.chat_update(
                 channel=message.channel,
                 ts=message_id,
-                **blockkit.message(card_of(message)),
+                **payload_of(message),
                 metadata=_metadata(message),
             )
         )
+
+    async def find(self, message: Message) -> str | None:
+        """The ``ts`` of the post with this key, if it is among the latest of its channel or thread."""
+        channel = message.channel
+        if channel[:1] in {"U", "W"}:
+            channel = await open_direct(self._client, channel)
+        cursor, seen = "", 0
+        while seen < LOOK_BACK:
+            page: dict[str, Any] = {"channel": channel, "limit": 100, "include_all_metadata": True}
+            if cursor:
+                page["cursor"] = cursor
+            answer = await call(
+                self._client.conversations_replies(ts=message.thread, **page)
+                if message.thread
+                else self._client.conversations_history(**page)
+            )
+            found = answer.get("messages") or []
+            for item in found:
+                if isinstance(item, dict) and _is_ours(item, message.key):
+                    return str(item["ts"])
+            seen += len(found) or LOOK_BACK
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+            if not cursor:
+                break
+        return None
+
+
+def payload_of(message: Message) -> dict[str, Any]:
+    """``text`` and ``blocks``, the first block named by the message's key."""
+    payload = blockkit.message(card_of(message))
+    if message.key:
+        payload["blocks"][0]["block_id"] = message.key[:255]
+    return payload
+
+
+def _is_ours(item: dict[str, Any], key: str) -> bool:
+    metadata = item.get("metadata") or {}
+    if key and metadata.get("event_type") == EVENT and (metadata.get("event_payload") or {}).get("key") == key:
+        return True
+    blocks = item.get("blocks") or [{}]
+    return bool(key) and blocks[0].get("block_id") == key[:255] and bool(item.get("bot_id") or item.get("app_id"))
 
 
 def card_of(message: Message) -> Card:
@@ -67,7 +115,10 @@ def card_of(message: Message) -> Card:
 
 
 def _metadata(message: Message) -> dict[str, Any]:
-    return {"event_type": EVENT, "event_payload": {"kind": message.kind, "subject": message.subject}}
+    return {
+        "event_type": EVENT,
+        "event_payload": {"kind": message.kind, "subject": message.subject, "key": message.key},
+    }
 
 
 async def open_direct(client: AsyncWebClient, user: str) -> str:

@@ -41,6 +41,7 @@ from bot.domain.views import (
     StepLine,
     VoteLine,
 )
+from bot.sandbox import strict
 from cards import blockkit, build
 from cards.causes import cause_buttons, cause_summary
 from cards.lint import problems
@@ -326,6 +327,7 @@ HOSTILE = [
 def test_hostile_text_breaks_no_limit_and_mentions_nobody(text: str) -> None:
     for surface, payload in every_payload(text):
         assert problems(payload, surface) == []  # type: ignore[arg-type]
+        assert second_opinion(payload, surface) == []
         _mentions_only_known(payload)
 
 
@@ -334,7 +336,15 @@ def test_hostile_text_breaks_no_limit_and_mentions_nobody(text: str) -> None:
 def test_any_unicode_gives_a_payload_slack_takes(text: str) -> None:
     for surface, payload in every_payload(text):
         assert problems(payload, surface) == []  # type: ignore[arg-type]
+        assert second_opinion(payload, surface) == []
         _mentions_only_known(payload)
+
+
+def second_opinion(payload: dict[str, Any], surface: str) -> list[str]:
+    """The sandbox's gate shares no code with the cards."""
+    if surface == "message":
+        return strict.message_problems(payload["text"], payload["blocks"])
+    return strict.view_problems(payload)
 
 
 def _mentions_only_known(payload: dict[str, Any]) -> None:

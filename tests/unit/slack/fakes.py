@@ -1,4 +1,4 @@
-"""A Slack Web API that records, is strict about blocks and fails on demand; and small fakes of the engine's services."""
+"""A Slack Web API that records, is strict about blocks and fails on demand; small fakes of the engine's services."""
 
 from __future__ import annotations
 
@@ -146,29 +146,70 @@ def plan_view(*options: OptionView, request: RequestView | None = None, typed: b
         summary="Block public access", target=target, before={"Block": None}, after={"Block": True}, call=call
     )
     plan = Plan(
-        id="plan-1", kind=PlanKind.FIX, playbook="s3", playbook_version=1, title="Block public access to a bucket",
-        cause_id="c-1", finding_ids=("f-1",), targets=(target,), changes=(change,), fingerprint="f", pre_image={},
-        blast_radius=BlastRadius(resources=3, accounts=1, summary="3 buckets"), reversibility=Reversibility.EXACT,
-        risk=Risk.LOW, environment="prod", created_at=NOW, expires_at=NOW,
-    )  # fmt: skip
+        id="plan-1",
+        kind=PlanKind.FIX,
+        playbook="s3",
+        playbook_version=1,
+        title="Block public access to a bucket",
+        cause_id="c-1",
+        finding_ids=("f-1",),
+        targets=(target,),
+        changes=(change,),
+        fingerprint="f",
+        pre_image={},
+        blast_radius=BlastRadius(resources=3, accounts=1, summary="3 buckets"),
+        reversibility=Reversibility.EXACT,
+        risk=Risk.LOW,
+        environment="prod",
+        created_at=NOW,
+        expires_at=NOW,
+    )
     rule = ApprovalRule(name="default", typed_confirmation=typed)
-    return PlanView(cause_id="c-1", cause_title="Public bucket", plan=plan, plan_hash="a" * 64, rule=rule,
-                    could=("Bob Brown",), expires_at=NOW, request=request, options=options)  # fmt: skip
+    return PlanView(
+        cause_id="c-1",
+        cause_title="Public bucket",
+        plan=plan,
+        plan_hash="a" * 64,
+        rule=rule,
+        could=("Bob Brown",),
+        expires_at=NOW,
+        request=request,
+        options=options,
+    )
 
 
 def request_view(state: RequestState = RequestState.PENDING) -> RequestView:
     return RequestView(
-        id="req-1", cause_id="c-1", cause_title="Public bucket", plan_id="plan-1", plan_hash="a" * 64, plan_title="Block",
-        kind=PlanKind.FIX, state=state, rule=ApprovalRule(name="default"), revision=4, could=("Bob Brown",),
-        requested_by=PersonRef(id="alice", name="Alice"), requested_at=NOW, expires_at=NOW,
-    )  # fmt: skip
+        id="req-1",
+        cause_id="c-1",
+        cause_title="Public bucket",
+        plan_id="plan-1",
+        plan_hash="a" * 64,
+        plan_title="Block",
+        kind=PlanKind.FIX,
+        state=state,
+        rule=ApprovalRule(name="default"),
+        revision=4,
+        could=("Bob Brown",),
+        requested_by=PersonRef(id="alice", name="Alice"),
+        requested_at=NOW,
+        expires_at=NOW,
+    )
 
 
 def cause_view(**more: Any) -> CauseView:
     base: dict[str, Any] = {
-        "id": "c-1", "revision": 7, "stage": Stage.OPEN, "title": "Public bucket", "what": "Anyone can read it.",
-        "priority": Priority.P1, "decision": Ssvc.ACT, "severity": Severity.CRITICAL, "first_seen": NOW, "playbook": "s3",
-    }  # fmt: skip
+        "id": "c-1",
+        "revision": 7,
+        "stage": Stage.OPEN,
+        "title": "Public bucket",
+        "what": "Anyone can read it.",
+        "priority": Priority.P1,
+        "decision": Ssvc.ACT,
+        "severity": Severity.CRITICAL,
+        "first_seen": NOW,
+        "playbook": "s3",
+    }
     return CauseView(**(base | more))
 
 
@@ -210,12 +251,28 @@ class Services:
 
     async def home(self, person: Actor) -> HomeView:
         self._said("home", person)
-        return HomeView(person=PersonRef(id="alice", name="Alice"), waiting=(request_view(),), asked=(), mine=(),
-                        mine_total=0, status=await self.status())  # fmt: skip
+        return HomeView(
+            person=PersonRef(id="alice", name="Alice"),
+            waiting=(request_view(),),
+            asked=(),
+            mine=(),
+            mine_total=0,
+            status=await self.status(),
+        )
 
     async def status(self) -> StatusView:
-        return StatusView(at=NOW, open_findings=(), open_causes=(), waiting_requests=0, running=0, held_in_digests=0,
-                          outbox_waiting=0, sources=(), ledger_records=0, ledger_head="")  # fmt: skip
+        return StatusView(
+            at=NOW,
+            open_findings=(),
+            open_causes=(),
+            waiting_requests=0,
+            running=0,
+            held_in_digests=0,
+            outbox_waiting=0,
+            sources=(),
+            ledger_records=0,
+            ledger_head="",
+        )
 
     async def look(self, cause_id: str, actor: Actor) -> PlanView:
         self._said("look", cause_id, actor)
@@ -230,7 +287,7 @@ class Services:
         return request_view()
 
     async def vote(
-        self, request_id: str, plan_hash: str, revision: int, actor: Actor, choice: Choice, reason: str
+        self, request_id: str, plan_hash: str, revision: int, actor: Actor, choice: Choice, reason: str, typed: str = ""
     ) -> RequestView:
         self._said("vote", request_id, plan_hash, revision, actor, choice, reason)
         return request_view(self.state)
@@ -281,11 +338,18 @@ class World:
     async def command(self, text: str, trigger: str = "t.1", team: str = TEAM) -> tuple[int, str]:
         return await self.send(
             {
-                "command": "/gatehouse", "text": text, "team_id": team, "team_domain": "acme", "channel_id": CHANNEL,
-                "user_id": ALICE, "user_name": "alice", "trigger_id": trigger, "api_app_id": "A1",
+                "command": "/gatehouse",
+                "text": text,
+                "team_id": team,
+                "team_domain": "acme",
+                "channel_id": CHANNEL,
+                "user_id": ALICE,
+                "user_name": "alice",
+                "trigger_id": trigger,
+                "api_app_id": "A1",
                 "response_url": str(self.slack.server.make_url("/respond")),
             }
-        )  # fmt: skip
+        )
 
     async def submit(
         self, callback: str, metadata: dict[str, Any], given: dict[str, str], *, hash_: str = "h1"
@@ -295,8 +359,14 @@ class World:
             name: {"v": {"selected_option": {"value": value}} if name in choices else {"value": value}}
             for name, value in given.items()
         }
-        view = {"id": "V1", "hash": hash_, "type": "modal", "callback_id": callback,
-                "private_metadata": json.dumps(metadata), "state": {"values": values}}  # fmt: skip
+        view = {
+            "id": "V1",
+            "hash": hash_,
+            "type": "modal",
+            "callback_id": callback,
+            "private_metadata": json.dumps(metadata),
+            "state": {"values": values},
+        }
         return await self.payload(
             {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": ALICE, "team_id": TEAM}, "view": view}
         )
@@ -313,11 +383,18 @@ class World:
 
 def action_body(action: str, value: dict[str, Any], *, trigger: str = "t.1", team: str = TEAM) -> dict[str, Any]:
     return {
-        "type": "block_actions", "team": {"id": team}, "user": {"id": ALICE, "team_id": team}, "trigger_id": trigger,
-        "container": {"type": "message", "message_ts": "1.1", "channel_id": CHANNEL}, "channel": {"id": CHANNEL},
-        "message": {"ts": "1.1"}, "response_url": "https://unused.example",
-        "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": json.dumps(value), "action_ts": "9.9"}],
-    }  # fmt: skip
+        "type": "block_actions",
+        "team": {"id": team},
+        "user": {"id": ALICE, "team_id": team},
+        "trigger_id": trigger,
+        "container": {"type": "message", "message_ts": "1.1", "channel_id": CHANNEL},
+        "channel": {"id": CHANNEL},
+        "message": {"ts": "1.1"},
+        "response_url": "https://unused.example",
+        "actions": [
+            {"type": "button", "action_id": action, "block_id": "b", "value": json.dumps(value), "action_ts": "9.9"}
+        ],
+    }
 
 
 async def build_world(path: Path) -> World:
@@ -331,9 +408,15 @@ async def build_world(path: Path) -> World:
     db.write_sync(metadata.create_all)
     ids = SimpleNamespace(new=lambda prefix: f"{prefix}-1")
     engine: Any = SimpleNamespace(
-        db=db, settings=settings, clock=Clock(), ids=ids, board=services, people=services, approvals=services,
+        db=db,
+        settings=settings,
+        clock=Clock(),
+        ids=ids,
+        board=services,
+        people=services,
+        approvals=services,
         stewardship=services,
-    )  # fmt: skip
+    )
     app = build_app(engine, settings, slack.client())
     site = web.Application()
     site.add_routes(SlackConnection(app, settings).routes())

@@ -322,3 +322,28 @@ async def test_the_journal_keeps_no_token_trigger_or_response_url(world: World) 
     assert "secret-trigger" not in rows[0][0]
     assert "unused.example" not in rows[0][0]
     assert "gh.review" in rows[0][0]
+
+
+# --- after a crash ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_submission_that_a_crash_left_behind_is_done_once(world: World) -> None:
+    from datetime import timedelta
+
+    from handlers.slack.app import resume
+
+    async def dies(*_args: object, **_more: object) -> None:
+        return None
+
+    run, world.app.desk.run = world.app.desk.run, dies  # type: ignore[method-assign]
+    await world.submit("gh.review", META, {"choice": "approve", "reason": "checked"})
+    await world.click("gh.details")
+    world.app.desk.run = run  # type: ignore[method-assign]
+    assert world.services.calls == []
+    assert {state for _, state in world.clicks()} == {"received"}
+    assert await resume(world.app.desk, timedelta(minutes=1)) == 0  # another replica may be at it
+    world.app.desk.engine.clock.forward(61)  # type: ignore[attr-defined]
+    assert await resume(world.app.desk, timedelta(minutes=1)) == 2
+    assert await resume(world.app.desk, timedelta(minutes=1)) == 0
+    assert world.services.did("vote") == [("vote", "req-1", "a" * 64, 4, ACTOR, Choice.APPROVE, "checked")]
+    assert sorted(world.clicks()) == [("action.details", "failed"), ("submit.gh.review", "done")]
