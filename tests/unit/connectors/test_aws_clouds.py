@@ -60,7 +60,8 @@ class Wire:
 
 
 def clouds(wire: Wire, **settings: Any) -> AwsClouds:
-    return AwsClouds(AwsSettings(**settings), write_operations={"kms.enable_key_rotation", ("ec2", "revoke_security_group_ingress")}, clients=wire.clients())
+    writes = {"kms.enable_key_rotation", ("ec2", "revoke_security_group_ingress")}
+    return AwsClouds(AwsSettings(**settings), write_operations=writes, clients=wire.clients())
 
 
 def call(operation: str, service: str = "kms", **params: Any) -> Call:
