@@ -17,7 +17,10 @@ from bot.settings import Settings, load_settings
 
 TIMEOUT_SECONDS = 15.0
 # The scopes of manifest.yml; a test holds the two together.
-NEEDED_SCOPES = frozenset({"chat:write", "commands", "im:write", "usergroups:read", "users:read"})
+NEEDED_SCOPES = frozenset(
+    {"chat:write", "commands", "im:write", "usergroups:read", "users:read"}
+    | {"channels:history", "groups:history", "im:history"}
+)
 
 
 @dataclass(frozen=True, slots=True)
