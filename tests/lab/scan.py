@@ -3,7 +3,7 @@
     GATEHOUSE_PROWLER=/path/to/prowler python -m tests.lab.scan
 
 Prowler lives in an environment of its own (it pins other versions of boto3 and pydantic than ours):
-``python3 -m venv venv-prowler && venv-prowler/bin/pip install prowler==5.46.0``. The simulated AWS runs in this process.
+``python3 -m venv venv-prowler && venv-prowler/bin/pip install prowler==5.46.0``. The simulated AWS runs here.
 The findings go the way they go in production: scanner's file, mapper, catalog, playbook, connector.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -165,7 +166,7 @@ def table(rows: list[Row], prowler_version: str) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        b, a, u = row.letters.ljust(3, "?")
+        b, a, u = list(row.letters.ljust(3, "?"))
         note = "; ".join(row.notes).replace("|", "/")
         lines.append(f"| `{row.playbook.info.id}` | `{row.check}` | {b} | {a} | {u} | {note} |")
     return "\n".join(lines)
@@ -196,6 +197,7 @@ def main() -> int:
     os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing")
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # moto answers 500 to what it does not implement
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     port = server.get_host_and_port()[1]

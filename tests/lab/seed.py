@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 from unittest.mock import patch
@@ -68,6 +68,26 @@ class Aws:
         arn: str = made["Role"]["Arn"]
         return arn
 
+    @cached_property
+    def public_db_subnets(self) -> str:
+        """A subnet group with a way to the internet: only then the scanner calls a database exposed."""
+        ec2 = self("ec2")
+        zones = {"us-east-1a": "10.20.21.0/24", "us-east-1b": "10.20.22.0/24"}
+        subnets = [
+            ec2.create_subnet(VpcId=self.vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+            for zone, cidr in zones.items()
+        ]
+        gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.vpc)
+        routes = ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"]
+        ec2.create_route(RouteTableId=routes, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        for subnet in subnets:
+            ec2.associate_route_table(RouteTableId=routes, SubnetId=subnet)
+        self("rds").create_db_subnet_group(
+            DBSubnetGroupName="lab-public", DBSubnetGroupDescription="lab", SubnetIds=subnets
+        )
+        return "lab-public"
+
     def instance(self) -> dict[str, Any]:
         image = self("ec2").describe_images()["Images"]
         ami = image[0]["ImageId"] if image else "ami-12c6146b"
@@ -79,10 +99,9 @@ class Aws:
 @contextmanager
 def days_ago(days: int) -> Iterator[None]:
     """IAM objects made inside are that old: AWS gives creation dates, the simulator takes them from this clock."""
-    import moto.iam.models as models
+    from moto.core.utils import utcnow
 
-    real: Callable[[], datetime] = models.utcnow
-    with patch.object(models, "utcnow", lambda: real() - timedelta(days=days)):
+    with patch("moto.iam.models.utcnow", lambda: utcnow() - timedelta(days=days)):
         yield
 
 
@@ -115,6 +134,9 @@ def account_without_block(aws: Aws) -> Seeded:
 
 def bucket_with_public_acl(aws: Aws) -> Seeded:
     made = _bucket(aws, "lab-public-acl")
+    blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    off = dict.fromkeys(blocks, False)  # without any configuration the scanner does not look for public writing
+    aws("s3").put_public_access_block(Bucket=made.name, PublicAccessBlockConfiguration=off)
     aws("s3").put_bucket_acl(Bucket=made.name, ACL="public-read-write")
     return made
 
@@ -210,7 +232,7 @@ def old_access_key(aws: Aws) -> Seeded:
 
 
 def weak_passwords(aws: Aws) -> Seeded:
-    aws("iam").update_account_password_policy(MinimumPasswordLength=8, RequireNumbers=True)
+    aws("iam").update_account_password_policy(MinimumPasswordLength=8)
     return Seeded(_arn("iam", "password-policy"), ACCOUNT)
 
 
@@ -236,6 +258,7 @@ def database(slug: str) -> Callable[[Aws], Seeded]:
             AutoMinorVersionUpgrade=False,
             CopyTagsToSnapshot=False,
             VpcSecurityGroupIds=[group],
+            DBSubnetGroupName=aws.public_db_subnets,
         )["DBInstance"]
         return Seeded(made["DBInstanceArn"], made["DBInstanceIdentifier"])
 

@@ -48,12 +48,14 @@ class ImdsV2(SettingPlaybook):
         return {
             "settings": {"HttpTokens": options.get("HttpTokens")},
             "hop_limit": options.get("HttpPutResponseHopLimit"),
+            "endpoint": options.get("HttpEndpoint"),
         }
 
     def put(self, target: Target, values: dict[str, JsonValue], state: State) -> Call:
-        # None: the instance had no options of its own, for which EC2's answer is that the token is optional.
-        tokens = values["HttpTokens"] or "optional"
-        return call(target, "ec2", "modify_instance_metadata_options", InstanceId=target.name, HttpTokens=tokens)
+        params: dict[str, JsonValue] = {"HttpTokens": values["HttpTokens"] or "optional"}  # EC2's own default
+        if state.get("endpoint"):
+            params["HttpEndpoint"] = state["endpoint"]  # said again, so that the call means the same everywhere
+        return call(target, "ec2", "modify_instance_metadata_options", InstanceId=target.name, **params)
 
     def warnings(self, target: Target, state: State) -> list[str]:
         if state.get("hop_limit") == 1:
