@@ -137,7 +137,8 @@ class Deliverer:
 
     async def _claim(self) -> list[Claimed]:
         now = self._clock.now()
-        paced = {key for key, at in self._not_before.items() if at > now}
+        self._not_before = {key: at for key, at in self._not_before.items() if at > now}
+        paced = set(self._not_before)
         if not await self._db.read(self._heads, now, paced):
             return []  # a write transaction only when there is something to take
         claimed: list[Claimed] = await self._db.write(self._take, now, paced)

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,9 +94,9 @@ class SearchableChat(Chat):
 
 
 class World:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, url: str) -> None:
         self.clock, self.ids = Clock(), Ids()
-        self.db = Database(f"sqlite:///{path}")
+        self.db = Database(url)
         metadata.create_all(self.db.engine)
         self.settings = Settings(routing={"fallback": ["slack:OPS"]})
         self.board = Board(self.db, self.settings, NoPlaybooks(), self.clock)  # type: ignore[arg-type]
@@ -145,9 +144,9 @@ class World:
             self.clock.forward(1)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "g.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(request.getfixturevalue(f"{request.param}_url"))
     yield made
     made.db.close_sync()
 

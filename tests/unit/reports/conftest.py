@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,8 +80,8 @@ class Catalog:
 
 
 class World:
-    def __init__(self, path: Path) -> None:
-        self.db = Database(f"sqlite:///{path}")
+    def __init__(self, url: str) -> None:
+        self.db = Database(url)
         metadata.create_all(self.db.engine)
         self.clock = FixedClock()
         self.settings = Settings(
@@ -200,8 +199,8 @@ class World:
         self.put(row)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "g.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(request.getfixturevalue(f"{request.param}_url"))
     yield made
     made.db.close_sync()
