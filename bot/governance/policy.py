@@ -245,6 +245,8 @@ def check(text: str) -> list[str]:
     result = cedarpy.validate_policies(f"{text}\n{guards}", schema)
     labels = result.id_annotations_by_policy_id
     problems = [f"{labels.get(item.policy_id) or item.policy_id}: {item.error}" for item in result.errors]
+    if not names:
+        problems.append("there is no policy at all in it: nobody could do anything")
     seen: set[str] = set()
     guarded = {note.get("id", "") for note in _annotations(guards).values()}
     for name, notes in names.items():

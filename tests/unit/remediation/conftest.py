@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, create_engine, insert, select, update
 
 from bot.domain.decisions import Choice
 from bot.domain.errors import Gone, OutcomeUnknown, Refused
@@ -126,9 +127,14 @@ class DarkLamps:
         for name, operation in (("on", "switch"), ("colour", "paint")):
             if state[name] != want[name]:
                 made.append(
-                    Change(summary=f"{operation} {target.uid} to {want[name]}", target=target, before={name: state[name]},
-                           after={name: want[name]}, call=self.call(target, operation, to=want[name]))
-                )  # fmt: skip
+                    Change(
+                        summary=f"{operation} {target.uid} to {want[name]}",
+                        target=target,
+                        before={name: state[name]},
+                        after={name: want[name]},
+                        call=self.call(target, operation, to=want[name]),
+                    )
+                )
         return made
 
     def changes(self, target: Target, state: State) -> list[Change]:
@@ -195,11 +201,21 @@ def who(user: str, tenant: str = "T1") -> PlatformIdentity:
     return PlatformIdentity(platform=Platform.SLACK, tenant=tenant, user=user)
 
 
+def _empty(folder: Path) -> Path:
+    """A database with the schema and nothing else, made once a test and copied for each world."""
+    path = folder / "empty.db"
+    if not path.exists():
+        engine = create_engine(f"sqlite:///{path}")
+        metadata.create_all(engine)
+        engine.dispose()
+    return path
+
+
 class World:
     def __init__(self, path: Path, *, risk: Risk = Risk.LOW, **governance: Any) -> None:
         self.clock, self.ids, self.cloud = FakeClock(), CountingIds(), Lamps()
+        shutil.copyfile(_empty(path.parent), path)
         self.db = Database(f"sqlite:///{path}")
-        metadata.create_all(self.db.engine)
         self.directory = FakeDirectory(self.clock, members={"SAPPROVERS": {"UANN", "UABE", "USUE"}})
         self.catalog = OneBook(DarkLamps(risk))
         self.slept: list[float] = []
@@ -253,8 +269,14 @@ class World:
             self.add_finding(conn, name)
 
     def add_finding(self, conn: Connection, lamp: str, uid: str = "") -> str:
-        finding = Finding(source="test", uid=uid or f"on-{lamp}", title="Lamp is on", rule_uid="lamp-on",
-                          resource=Resource(uid=lamp, name=lamp, type="lamp"), account=Account(uid=ACCOUNT, provider="fake"))  # fmt: skip
+        finding = Finding(
+            source="test",
+            uid=uid or f"on-{lamp}",
+            title="Lamp is on",
+            rule_uid="lamp-on",
+            resource=Resource(uid=lamp, name=lamp, type="lamp"),
+            account=Account(uid=ACCOUNT, provider="fake"),
+        )
         conn.execute(
             insert(FindingRow.__table__),  # type: ignore[attr-defined]
             {"id": finding.id, "source": "test", "uid": finding.uid, "class_uid": 2003, "title": finding.title,
@@ -339,7 +361,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Callable[..., World]:
-    return lambda **kwargs: World(tmp_path / "gatehouse.db", **kwargs)
+    return lambda name="gatehouse.db", **kwargs: World(tmp_path / name, **kwargs)
 
 
 __all__ = ["Crash", "OutcomeUnknown", "Refused", "World", "who"]
