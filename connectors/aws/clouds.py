@@ -203,6 +203,9 @@ class AwsReader:
         }
         with self._lock:
             self._keys[account] = (keys, granted["Expiration"])
+            if held:  # clients with the keys of before would pile up in a reader that lives for long
+                old = held[0]["aws_access_key_id"]
+                self._made = {name: made for name, made in self._made.items() if name[2] != old}
         return keys
 
 
