@@ -73,6 +73,8 @@ _SCOPES: dict[str, tuple[str, ...]] = {  # any one of them is enough
 }
 _MESSAGES = ("chat.postMessage", "chat.update", "chat.postEphemeral")
 _VIEWS = ("views.open", "views.push", "views.update", "views.publish")
+# The real clients write dates in the reader's own way; the local workspace shows the code, so it gets the fallback.
+_DATE = re.compile(r"(?:<|\\u003[cC])!date\^\d+\^[^|>]*\|(.*?)(?:>|\\u003[eE])")
 _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding"}
 
 
@@ -348,6 +350,8 @@ class Gate:
     async def _forward(self, request: web.Request, body: bytes) -> tuple[int, Any]:
         assert self._http is not None
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
+        if request.content_type == "application/json":
+            body = _DATE.sub(r"\1", body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         url = f"{self.upstream}{request.rel_url}"
         async with self._http.request(request.method, url, data=body or None, headers=headers) as answer:
             try:

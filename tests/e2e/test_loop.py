@@ -64,7 +64,7 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
     assert before == [{"Group": "all"}]
 
     await desk.sit_down(slack.OLIVIA, slack.PAYMENTS)
-    if os.environ.get("GATEHOUSE_PICTURES") == "1":
+    if os.environ.get("UPDATE_PICTURES") == "1":
         await desk.picture(CARD, PICTURES / "slack-card.png")
     plan = await desk.open(CARD)
     assert world.company.ids["snapshot/ledger-2026-06"] in plan
@@ -90,7 +90,7 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
     assert await shared_with(world) == []
 
     await desk.sit_down(slack.BOB, slack.PAYMENTS)
-    await desk.open(CARD)
+    await desk.open(CARD, "Review undo")
     await desk.choose("Approve")
     await desk.says(CARD, "Undone")
     assert await shared_with(world) == before

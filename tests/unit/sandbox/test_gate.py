@@ -23,6 +23,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
         self.acked: list[str] = []
         self.say: asyncio.Queue[str] = asyncio.Queue()
         app = web.Application()
@@ -34,6 +35,8 @@ class Workspace:
     async def api(self, request: web.Request) -> web.Response:
         method = request.match_info.get("method", "response_url")
         self.seen.append(method)
+        if request.content_type == "application/json":
+            self.bodies.append(await request.json())
         answer: dict[str, Any] = {"ok": True, "ts": "1.1"}
         if method == "users.info":
             answer["user"] = {"id": request.query.get("user") or (await request.post())["user"]}
@@ -122,6 +125,13 @@ async def test_more_than_a_burst_in_one_channel_is_slowed_down_others_are_not(cl
     assert caught.value.response.status_code == 429
     assert int(caught.value.response.headers["Retry-After"]) >= 1
     await client.chat_postMessage(channel="C2", text="hi")
+
+
+async def test_dates_are_written_out_because_the_local_workspace_cannot(
+    client: AsyncWebClient, workspace: Workspace
+) -> None:
+    await client.chat_postMessage(channel="C1", text="due <!date^1795870763^{date_short_pretty}|28 Nov> <@U1> ü")
+    assert workspace.bodies[0]["text"] == "due 28 Nov <@U1> ü"
 
 
 def test_a_bucket_refills_at_its_rate() -> None:
