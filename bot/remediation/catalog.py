@@ -62,20 +62,24 @@ class Catalog:
 
 
 def builtin_catalog() -> Catalog:
-    return Catalog(aws.PLAYBOOKS)
-
-
-def load_catalog() -> Catalog:
-    """The built-in playbooks and those of installed packages (an entry point names an iterable of playbooks)."""
-    more: list[Playbook] = []
-    for point in entry_points(group=ENTRY_POINTS):
-        more.extend(point.load())
-    return Catalog([*aws.PLAYBOOKS, *more])
+    """Our playbooks and those of installed packages."""
+    return Catalog(_playbooks())
 
 
 def write_operations() -> frozenset[str]:
-    """Every write that the built-in AWS playbooks can ask for, ``service.operation``: the connector allows no other."""
-    return frozenset().union(*(p.writes for p in aws.PLAYBOOKS))
+    """Every write that a playbook can ask for, ``service.operation``: the connector allows no other."""
+    return frozenset().union(*(frozenset(getattr(p, "writes", ())) for p in _playbooks()))
 
 
-WRITE_OPERATIONS = write_operations()
+def _playbooks() -> list[Playbook]:
+    """An entry point names an iterable of playbooks."""
+    found: list[Playbook] = list(aws.PLAYBOOKS)
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found.extend(point.load())
+        except Exception as fault:
+            raise SettingsError(
+                f"The playbooks {point.value} of an installed package cannot be loaded: {fault}",
+                mend="Repair or remove that package.",
+            ) from fault
+    return found

@@ -34,7 +34,6 @@ from connectors.prowler.mapping import ProwlerMapper
 from tests.lab.seed import ACCOUNT, REGION, SEEDS, Aws, Seeded
 
 DOCS = Path(__file__).parents[2] / "docs" / "playbooks.md"
-BEGIN, END = "<!-- lab table: begin -->", "<!-- lab table: end -->"
 ACCOUNT_WIDE = "s3-account-public-access-block"  # its fix hides every bucket finding, so it has an "after" of its own
 
 
@@ -172,20 +171,46 @@ def table(rows: list[Row], prowler_version: str) -> str:
     return "\n".join(lines)
 
 
-def write_docs(text: str) -> None:
+def catalog_table() -> str:
+    lines = [
+        "| playbook | what it does | rules of sources | risk | undo | danger |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for playbook in builtin_catalog().all():
+        info = playbook.info
+        rules = ", ".join(f"`{r}`" for r in sorted(info.rules))
+        undo = info.reversibility.value + (", exposes again" if info.undo_exposes else "")
+        lines.append(f"| `{info.id}` | {info.title} | {rules} | {info.risk.value} | {undo} | {info.danger} |")
+    return "\n".join(lines)
+
+
+def put_between(page: str, name: str, text: str) -> str:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    head, found, rest = page.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{DOCS} has lost the marks of the {name}: {begin} and {end}")
+    return f"{head}{begin}\n{text}\n{end}{tail}"
+
+
+def write_docs(**tables: str) -> None:
     page = DOCS.read_text(encoding="utf-8")
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    DOCS.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+    for name, text in tables.items():
+        page = put_between(page, name, text)
+    DOCS.write_text(page, encoding="utf-8")
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--prowler", default=os.environ.get("GATEHOUSE_PROWLER", ""), help="the scanner's command")
     arguments.add_argument("--only", nargs="*", default=[], help="playbook ids; the docs are written only without it")
+    arguments.add_argument("--catalog", action="store_true", help="only write the catalog's table into the docs")
     arguments.add_argument("--no-docs", action="store_true", help="print only")
     arguments.add_argument("--keep", type=Path, help="folder for the scanner's files")
     given = arguments.parse_args()
+    if given.catalog:
+        write_docs(catalog=catalog_table())
+        return 0
     prowler = shutil.which(given.prowler or "prowler")
     if prowler is None:
         print("No scanner: set GATEHOUSE_PROWLER or --prowler to the prowler command of its own environment.")
@@ -222,7 +247,7 @@ def main() -> int:
     text = table(rows, release)
     print(text)
     if not given.only and not given.no_docs:
-        write_docs(text)
+        write_docs(catalog=catalog_table(), lab=text)
         print(f"\nwritten to {DOCS}")
     return 0 if all(r.letters == "FPF" and not r.notes for r in rows) else 1
 

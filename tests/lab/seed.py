@@ -137,7 +137,12 @@ def bucket_with_public_acl(aws: Aws) -> Seeded:
     blocks = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     off = dict.fromkeys(blocks, False)  # without any configuration the scanner does not look for public writing
     aws("s3").put_public_access_block(Bucket=made.name, PublicAccessBlockConfiguration=off)
-    aws("s3").put_bucket_acl(Bucket=made.name, ACL="public-read-write")
+    # One by one: the simulator forgets the write half of the canned "public-read-write".
+    owner = aws("s3").get_bucket_acl(Bucket=made.name)["Owner"]
+    everyone = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
+    grants = [{"Grantee": {"Type": "CanonicalUser", "ID": owner["ID"]}, "Permission": "FULL_CONTROL"}]
+    grants += [{"Grantee": everyone, "Permission": right} for right in ("READ", "WRITE")]
+    aws("s3").put_bucket_acl(Bucket=made.name, AccessControlPolicy={"Owner": owner, "Grants": grants})
     return made
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+import bot.remediation.catalog as catalog_module
 from bot.domain.errors import NotFound, SettingsError
 from bot.domain.findings import Account
 from bot.domain.plans import Risk
 from bot.remediation.catalog import Catalog, builtin_catalog, write_operations
+from tests.lab.scan import catalog_table
 from tests.unit.playbooks.make import CATALOG, finding
 
 BUCKET = "arn:aws:s3:::acme-invoices"
@@ -115,12 +122,39 @@ def test_two_playbooks_cannot_claim_one_id_or_one_rule() -> None:
         Catalog([first, first])
 
     class Claims:
-        info = second.info.__class__(
-            **{f: getattr(second.info, f) for f in second.info.__slots__} | {"rules": first.info.rules}
-        )
+        info = replace(second.info, rules=first.info.rules)
 
     with pytest.raises(SettingsError, match="both claim"):
         Catalog([first, Claims()])  # type: ignore[list-item]
+
+
+class Installed:
+    """An entry point of another package."""
+
+    value = "acme_playbooks:PLAYBOOKS"
+
+    def __init__(self, load: Callable[[], Iterable[object]]) -> None:
+        self.load = load
+
+
+def test_playbooks_of_installed_packages_join_with_their_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs:
+        info = replace(CATALOG.get("s3-versioning").info, id="acme-own", rules=frozenset({"acme:R1"}))
+        writes = frozenset({"backup.start_backup_job"})
+
+    mine: Any = Theirs()
+    monkeypatch.setattr(catalog_module, "entry_points", lambda group: [Installed(lambda: [mine])])
+    assert builtin_catalog().for_rule("acme", "R1") is mine
+    assert "backup.start_backup_job" in write_operations()
+
+
+def test_a_package_that_does_not_load_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Iterable[object]:
+        raise ImportError("no module named acme")
+
+    monkeypatch.setattr(catalog_module, "entry_points", lambda group: [Installed(broken)])
+    with pytest.raises(SettingsError, match="acme_playbooks:PLAYBOOKS"):
+        builtin_catalog()
 
 
 def test_no_declared_write_is_a_read_and_none_deletes_data() -> None:
@@ -150,3 +184,9 @@ def test_what_people_see_of_a_playbook_is_complete(playbook: object) -> None:
 def test_what_changes_a_whole_account_or_every_port_is_high_risk() -> None:
     high = {p.info.id for p in CATALOG.all() if p.info.risk is Risk.HIGH}
     assert high == {"s3-account-public-access-block", "sg-revoke-world-all-ports", "lambda-url-iam"}
+
+
+def test_the_docs_tell_of_every_playbook_as_it_is() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "playbooks.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- catalog: begin -->")[2].partition("<!-- catalog: end -->")[0].strip()
+    assert table == catalog_table(), "python -m tests.lab.scan --catalog writes it"

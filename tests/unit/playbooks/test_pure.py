@@ -159,11 +159,11 @@ def test_exactly_the_world_ranges_over_the_port_are_revoked_and_undo_restores_th
 
     def run(of: set[tuple[str, int, int, str]], changes: list[Change]) -> set[tuple[str, int, int, str]]:
         for change in changes:
-            (sent,) = change.call.params["IpPermissions"]  # type: ignore[misc]
-            assert isinstance(sent, dict)
-            for spelt in (sent.get("IpRanges") or []) + (sent.get("Ipv6Ranges") or []):  # type: ignore[operator]
+            permissions: Any = change.call.params["IpPermissions"]
+            (sent,) = permissions
+            for spelt in sent.get("IpRanges", []) + sent.get("Ipv6Ranges", []):
                 rule = ("tcp", sent["FromPort"], sent["ToPort"], spelt.get("CidrIp") or spelt.get("CidrIpv6"))
-                of = of - {rule} if change.call.operation.startswith("revoke") else of | {rule}  # type: ignore[operator]
+                of = of - {rule} if change.call.operation.startswith("revoke") else of | {rule}
         return of
 
     pre = state(model)
@@ -175,7 +175,7 @@ def test_exactly_the_world_ranges_over_the_port_are_revoked_and_undo_restores_th
 
 # --- policies --------------------------------------------------------------------------------------------------------
 
-WORLD = {"Sid": "World", "Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": QUEUE}
+WORLD: dict[str, Any] = {"Sid": "World", "Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": QUEUE}
 FROM_S3 = {**WORLD, "Sid": "S3", "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::acme"}}}
 OWN = {**WORLD, "Sid": "Own", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}}
 DENY = {**WORLD, "Sid": "Deny", "Effect": "Deny"}
