@@ -43,12 +43,15 @@ def announce(
     spent: dict[str, int] | None = None
     wishes: list[tuple[str, str, str, str]] = []
     digests: dict[str, None] = {}
+    parsed: dict[str, list[str]] = {}
     cards = held = voiceless = 0
     for cause in sorted(fresh, key=lambda c: (c.priority, -c.open_count, c.id)):
         if cause.posted:
             outbox.say_in_thread(conn, ids, now, cause.id, f"Open again, P{cause.priority}.")
             continue
-        addresses = list(outbox.addresses(cause.channels))
+        addresses = parsed.get(cause.channels)
+        if addresses is None:
+            addresses = parsed[cause.channels] = list(outbox.addresses(cause.channels))
         voiceless += not addresses
         for address in addresses:
             spent = _spent(conn, start) if spent is None else spent

@@ -30,17 +30,10 @@ def template_of(tags: Mapping[str, str]) -> str:
     return next((f"{tag}={tags[tag]}" for tag in TEMPLATE_TAGS if tags.get(tag)), "")
 
 
-def cause_key(finding: Finding, *, playbook: str, environment: str, owner: str) -> str:
+def cause_key(finding: Finding, *, playbook: str, environment: str, owner: str, template: str = "") -> str:
     """Same fix (playbook, else rule), account, environment, owner and template: one cause."""
     fix = f"fix:{playbook}" if playbook else f"{finding.source}:{finding.rule_uid or finding.title}"
-    tags = finding.resource.tags
-    parts = (
-        fix,
-        f"{finding.account.provider}:{finding.account.uid}",
-        environment,
-        owner,
-        template_of(tags) if tags else "",
-    )
+    parts = (fix, f"{finding.account.provider}:{finding.account.uid}", environment, owner, template)
     key = canonical([clean(part, _PART) for part in parts]).decode()
     return key if len(key.encode()) <= _KEY_BYTES else short_hash(key, prefix="long-")
 

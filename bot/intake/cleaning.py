@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 LIMIT = 500
+_SHORT = 200  # no limit in use is lower
 
 
 def clean(value: str, limit: int = LIMIT) -> str:
@@ -18,12 +19,21 @@ def clean(value: str, limit: int = LIMIT) -> str:
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
 
 
+def clean_all(values: tuple[str, ...], limits: tuple[int, ...]) -> tuple[str, ...]:
+    """``clean`` of each; the common case (short, plain ASCII) is seen in one look at all of them."""
+    if max(map(len, values)) <= _SHORT:
+        joined = "".join(values)
+        if joined.isascii() and "\x00" not in joined:
+            return values
+    return tuple([clean(value, limit) for value, limit in zip(values, limits, strict=True)])
+
+
 def raw_bytes(raw: Any) -> bytes:
     """The payload as JSON, whatever stands in it."""
     try:
-        return orjson.dumps(raw, default=str, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(raw, default=str)
     except (TypeError, ValueError, RecursionError):
-        pass
+        pass  # keys that are no strings, lone surrogates, integers beyond 64 bits
     try:
         return json.dumps(raw, default=str).encode()
     except (TypeError, ValueError, RecursionError):

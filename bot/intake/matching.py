@@ -5,11 +5,12 @@ An environment is never read from a name unless a rule of gatehouse.yml says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from bot.domain.findings import Environment, Finding, Severity
-from bot.settings import EnvironmentSettings, Match
+from bot.settings import EnvironmentSettings, Match, Settings
 
 _WORDS = {
     "prod": Environment.PROD, "production": Environment.PROD, "prd": Environment.PROD, "live": Environment.PROD,
@@ -22,9 +23,9 @@ _WORDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Facts:
-    """What routing and environment rules look at."""
+    """What routing and environment rules look at; ``environment`` is filled in once it is known."""
 
     source: str
     rule: str = ""
@@ -44,22 +45,37 @@ class Facts:
         return cls(
             source=finding.source,
             rule=finding.rule_uid,
-            severity=severity_word(finding.severity),
+            severity=_SEVERITY_WORDS[finding.severity],
             account=account.uid,
             account_name=account.name,
             provider=account.provider,
             resource_type=finding.resource.type,
             # The resource's own tag says more than its account's label.
             tags={**account.labels, **finding.resource.tags} if account.labels else finding.resource.tags,
-            hints=tuple((hint.kind, hint.value) for hint in finding.owner_hints),
+            hints=tuple([(hint.kind, hint.value) for hint in finding.owner_hints]),
         )
 
-    def within(self, environment: str, cause_key: str = "") -> Facts:
-        return replace(self, environment=environment, cause_key=cause_key)
+
+_SEVERITY_WORDS = {severity: severity.name.lower() for severity in Severity}
 
 
-def severity_word(severity: Severity) -> str:
-    return severity.name.lower()
+class Asked:
+    """Which facts the rules of gatehouse.yml look at at all: facts that agree in these take the same way."""
+
+    def __init__(self, settings: Settings) -> None:
+        rules = [rule.match for rule in settings.routing.rules] + [rule.match for rule in settings.environments.rules]
+        fields = {"account": ("account", "account_name"), "provider": ("provider",), "rule": ("rule",),
+                  "resource_type": ("resource_type",), "severity": ("severity",)}  # fmt: skip
+        self._fields = tuple(
+            name for asked, names in fields.items() if any(getattr(match, asked) for match in rules) for name in names
+        )
+        self._exact = frozenset(key for match in rules for key in match.tags)
+        self._folded = frozenset(key.lower() for key in (*settings.routing.owner_tags, *settings.environments.tags))
+
+    def __call__(self, facts: Facts) -> tuple[Any, ...]:
+        exact, folded = self._exact, self._folded
+        tags = [item for item in facts.tags.items() if item[0] in exact or item[0].lower() in folded]
+        return (facts.source, *tags, facts.hints, *[getattr(facts, name) for name in self._fields])
 
 
 def matches(match: Match, facts: Facts) -> bool:

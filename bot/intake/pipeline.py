@@ -14,21 +14,21 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
 from bot.domain.errors import BadInput
-from bot.domain.findings import Finding, Sighting, SourceStatus, Status, finding_id
+from bot.domain.findings import Environment, Finding, Sighting, SourceStatus, Status, finding_id
 from bot.domain.ids import IdSource, short_hash
-from bot.domain.triage import Verdict
 from bot.intake import announce
-from bot.intake.causes import cause_id, cause_key
-from bot.intake.cleaning import clean, raw_bytes
-from bot.intake.matching import Facts, environment_of
+from bot.intake.causes import cause_id, cause_key, template_of
+from bot.intake.cleaning import LIMIT, clean, clean_all, raw_bytes
+from bot.intake.matching import Asked, Facts, environment_of
 from bot.intake.routing import Route, Router
-from bot.intake.triage import triage
+from bot.intake.triage import due_date, judge
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
 from bot.store import causes, findings, ledger, overrides, sources
@@ -38,8 +38,11 @@ from bot.store.upsert import chunks
 log = logging.getLogger(__name__)
 
 CLOSED = frozenset({SourceStatus.RESOLVED, SourceStatus.ARCHIVED, SourceStatus.DELETED})
+_TO_JSON = Finding.__pydantic_serializer__.to_json  # bytes at once, model_dump_json goes over a string
 _UID = 600  # indexed text has to fit an index row of PostgreSQL
 _WORD = 200
+# uid, source, title, rule, reason, content, scope, resource uid, name, type, region, provider, account uid, name
+_LIMITS = (_UID, _WORD, LIMIT, _WORD, LIMIT, _WORD, _UID, _UID, LIMIT, _WORD, _WORD, _WORD, _WORD, LIMIT)
 
 
 @dataclass(slots=True)
@@ -83,6 +86,7 @@ class Context:
     ids: IdSource
     source: str
     poll_id: str
+    asked: Asked
 
 
 def store_page(conn: Connection, context: Context, mapper: FindingMapper, page: Page, now: datetime) -> Stored:
@@ -108,12 +112,15 @@ class _PageWork:
         self.tally = self.out.tally
         self.seeds: dict[str, causes.Seed] = {}
         self.touched: set[str] = set()
+        self.written: dict[str, dict[str, Mapping[str, Any]]] = {}  # cause -> finding -> row
         self.rejects: list[tuple[str, str, bytes]] = []
         self.verdicts: list[tuple[str, str, str, int]] = []
         self.moves: dict[str, list[str]] = {"resolved": [], "reopened": [], "suppressed": []}
         self._router: Router | None = None
         self._overrides: dict[str, Override] = {}
         self._playbooks: dict[str, str] = {}
+        self._causes: dict[tuple[str, ...], str] = {}  # what makes a key -> id
+        self._places: dict[Any, tuple[Environment, str, Route]] = {}
 
     # --- the hot path ------------------------------------------------------------------------------------------------
 
@@ -164,7 +171,7 @@ class _PageWork:
                 continue
             try:
                 finding = self.mapper.map(raw)
-                if finding.id != found:
+                if finding.uid != sighting.uid or finding.source != self.mapper.source:
                     raise BadInput("the mapping gives another identity than the sighting")
             except Exception as error:
                 self.reject_item(number, raw, error)
@@ -177,10 +184,11 @@ class _PageWork:
                 continue
             row, verdict = self._row(found, finding, sighting, was, status, reason)
             rows["findings"].append(row)
+            self.written.setdefault(row["cause_id"], {})[found] = row
             rows["observations"].append(
                 {"finding_id": found, "content": sighting.content, "at": self.now, "poll_id": self.context.poll_id,
-                 "raw": raw_bytes(raw), "doc": finding.model_dump_json().encode(),
-                 "verdict": verdict.model_dump_json().encode()}
+                 "raw": raw_bytes(raw), "doc": _TO_JSON(finding, exclude_unset=True),
+                 "verdict": verdict}
             )  # fmt: skip
             self._inventory(finding, row, resources, accounts)
         findings.store(
@@ -239,53 +247,57 @@ class _PageWork:
 
     def _row(
         self, found: str, finding: Finding, sighting: Sighting, was: Row[Any] | None, status: Status, reason: str
-    ) -> tuple[dict[str, Any], Verdict]:
+    ) -> tuple[dict[str, Any], bytes]:
         now, resource, account = self.now, finding.resource, finding.account
-        facts = Facts.of(finding)
-        environment, why = environment_of(facts, finding.environment_hint, self.context.settings.environments)
-        cause, route = self._cause(finding, facts, environment.value)
-        verdict = triage(finding, environment, now, why)
-        if was is not None and was.priority == verdict.priority and was.due is not None:
-            # What was promised stays promised: a changed description is no new deadline.
-            verdict = verdict.model_copy(update={"due": was.due})
+        environment, why, route = self._placed(finding)
+        cause, owner = self._cause(finding, environment.value, route)
+        judgement = judge(finding, environment, why)
+        # What was promised stays promised: a changed description is no new deadline.
+        kept = was.due if was is not None and was.priority == judgement.priority else None
+        due = kept or due_date(finding, judgement.priority, now)
         self.touched.add(cause)
         if was is not None and was.cause_id != cause:
             self.touched.add(was.cause_id)
-        content = clean(sighting.content, _WORD)
-        self.verdicts.append((found, content, verdict.decision.value, int(verdict.priority)))
+        self.verdicts.append((found, sighting.content, judgement.decision.value, int(judgement.priority)))
+        scope = finding.extra.get("scope", "")
+        (uid, source, title, rule, why_status, content, scope, resource_uid, name, kind, region, provider, account_uid,
+         account_name) = clean_all(
+            (finding.uid, finding.source, finding.title, finding.rule_uid, reason, sighting.content,
+             scope if isinstance(scope, str) else "", resource.uid, resource.name, resource.type, resource.region,
+             account.provider, account.uid, account.name), _LIMITS)  # fmt: skip
         vulnerabilities = finding.vulnerabilities
         resolved = status is Status.RESOLVED
         row = {
             "id": found,
-            "source": clean(finding.source, _WORD),
-            "uid": clean(finding.uid, _UID),
+            "source": source,
+            "uid": uid,
             "class_uid": int(finding.class_uid),
-            "title": clean(finding.title),
-            "rule_uid": clean(finding.rule_uid, _WORD),
+            "title": title,
+            "rule_uid": rule,
             "severity": int(finding.severity),
             "result": int(finding.result),
             "status": status.value,
-            "status_reason": clean(reason),
+            "status_reason": why_status,
             "content": content,
-            "scope": scope_text(finding.extra.get("scope", "")),
-            "resource_id": "r-" if not resource.uid else resource_id(finding),
-            "resource_uid": clean(resource.uid, _UID),
-            "resource_name": clean(resource.name),
-            "resource_type": clean(resource.type, _WORD),
-            "region": clean(resource.region, _WORD),
-            "provider": clean(account.provider, _WORD),
-            "account_uid": clean(account.uid, _WORD),
-            "account_name": clean(account.name),
+            "scope": scope,
+            "resource_id": resource_id(finding) if resource.uid else "",
+            "resource_uid": resource_uid,
+            "resource_name": name,
+            "resource_type": kind,
+            "region": region,
+            "provider": provider,
+            "account_uid": account_uid,
+            "account_name": account_name,
             "environment": environment.value,
-            "owner": route.owner,
+            "owner": owner,
             "internet_exposed": finding.internet_exposed,
             "kev": None,
             "epss": None,
             "cvss": None,
             "cve": "",
-            "decision": verdict.decision.value,
-            "priority": int(verdict.priority),
-            "due": verdict.due,
+            "decision": judgement.decision.value,
+            "priority": int(judgement.priority),
+            "due": due,
             "cause_id": cause,
             "first_seen": was.first_seen if was is not None else finding.first_seen or now,
             "changed_at": now,
@@ -300,28 +312,43 @@ class _PageWork:
                 "cvss": max((v.cvss for v in vulnerabilities if v.cvss is not None), default=None),
                 "cve": clean(vulnerabilities[0].uid, _WORD),
             }
-        return row, verdict
+        return row, judgement.json(due)
 
-    def _cause(self, finding: Finding, facts: Facts, environment: str) -> tuple[str, Route]:
-        if self._router is None:
+    def _placed(self, finding: Finding) -> tuple[Environment, str, Route]:
+        """Environment and route by rules, looked up by just what the rules look at."""
+        router = self._router
+        if router is None:
             self._overrides = overrides.load(self.conn)
-            self._router = Router(self.context.settings.routing, self._overrides)
-        placed = facts.within(environment)
-        route = self._router.by_rules(placed)
-        playbook = self._playbook(finding.source, finding.rule_uid)
-        key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner)
-        found = cause_id(key)
-        override = self._overrides.get(key)
-        if override is not None:
-            route = self._router.passed_on(override)
-        if found not in self.seeds:
+            router = self._router = Router(self.context.settings.routing)
+        facts = Facts.of(finding)
+        key = (self.context.asked(facts), finding.environment_hint)
+        found = self._places.get(key)
+        if found is None:
+            environment, why = environment_of(facts, finding.environment_hint, self.context.settings.environments)
+            facts.environment = environment.value
+            found = self._places[key] = (environment, why, router.by_rules(facts))
+        return found
+
+    def _cause(self, finding: Finding, environment: str, route: Route) -> tuple[str, str]:
+        account = finding.account
+        template = template_of(finding.resource.tags) if finding.resource.tags else ""
+        rule = finding.rule_uid or finding.title
+        known = (rule, account.provider, account.uid, environment, route.owner, template)
+        found = self._causes.get(known)
+        if found is None or found not in self.seeds:
+            playbook = self._playbook(finding.source, finding.rule_uid)
+            key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner, template=template)
+            found = self._causes[known] = cause_id(key)
+            override = self._overrides.get(key)
+            if override is not None and self._router is not None:
+                route = self._router.passed_on(override)
             self.seeds[found] = causes.Seed(
                 id=found, key=key, title=clean(finding.title), rule_uid=clean(finding.rule_uid, _WORD),
-                source=finding.source, playbook=playbook, provider=clean(finding.account.provider, _WORD),
-                account_uid=clean(finding.account.uid, _WORD), account_name=clean(finding.account.name),
+                source=finding.source, playbook=playbook, provider=clean(account.provider, _WORD),
+                account_uid=clean(account.uid, _WORD), account_name=clean(account.name),
                 environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
             )  # fmt: skip
-        return found, route
+        return found, self.seeds[found].owner
 
     def _playbook(self, source: str, rule: str) -> str:
         known = self._playbooks.get(rule)
@@ -344,8 +371,8 @@ class _PageWork:
                 "id": row["resource_id"], "uid": row["resource_uid"], "name": row["resource_name"],
                 "type": row["resource_type"], "provider": row["provider"], "account_uid": row["account_uid"],
                 "region": row["region"], "environment": row["environment"], "owner": row["owner"], "tags": tags,
-                "content": short_hash(row["resource_name"], row["resource_type"], row["region"], row["environment"],
-                                      row["owner"], tags),
+                "content": _mark(row["resource_name"], row["resource_type"], row["region"], row["environment"],
+                                 row["owner"], tags),
                 "changed_at": self.now,
             }  # fmt: skip
         if account.uid:
@@ -355,7 +382,7 @@ class _PageWork:
                 accounts[key] = {
                     "id": key, "uid": row["account_uid"], "name": row["account_name"], "provider": row["provider"],
                     "environment": row["environment"], "labels": labels,
-                    "content": short_hash(row["account_name"], labels), "changed_at": self.now,
+                    "content": _mark(row["account_name"], labels), "changed_at": self.now,
                 }  # fmt: skip
 
     # --- what goes wrong, and the end --------------------------------------------------------------------------------
@@ -381,7 +408,7 @@ class _PageWork:
         if self.rejects:
             sources.keep_rejects(conn, source=context.source, poll_id=context.poll_id, now=now, rejects=self.rejects)
         if self.touched:
-            changed = causes.refresh(conn, context.ids, now, self.touched, self.seeds)
+            changed = causes.refresh(conn, context.ids, now, self.touched, self.seeds, self.written)
             said = announce.announce(conn, context.ids, now, context.settings.routing, changed)
             tally.cards, tally.held, tally.voiceless = said.cards, said.held, said.voiceless
         if self.verdicts or self.rejects:
@@ -398,6 +425,11 @@ def scope_text(scope: Any) -> str:
 
 def resource_id(finding: Finding) -> str:
     return short_hash(finding.account.provider, finding.account.uid, finding.resource.uid, prefix="r-")
+
+
+def _mark(*parts: str) -> str:
+    """Changes when any of ``parts`` does."""
+    return blake2b("\x00".join(parts).encode(), digest_size=12).hexdigest()
 
 
 def tags_text(tags: Mapping[str, str]) -> str:

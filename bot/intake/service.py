@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bot.domain.ids import Clock, IdSource
+from bot.intake.matching import Asked
 from bot.intake.pipeline import Context, Stored, Tally, scope_text, store_page
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
@@ -52,7 +53,7 @@ class Intake:
             overrides.sync_owners(conn, self._settings.routing.owners, now)
 
         await self._db.write(start)
-        context = Context(self._settings, self._catalog, self._ids, source, poll_id)
+        context = Context(self._settings, self._catalog, self._ids, source, poll_id, Asked(self._settings))
         return Run(self._db, self._clock, context, now)
 
     async def cursor(self, source: str) -> dict[str, object] | None:

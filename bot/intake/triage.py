@@ -11,11 +11,12 @@ What is not known never counts as harmless: it takes the middle value, and the r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import product
 
-from bot.domain.findings import Environment, Finding, FindingClass, Severity
+from bot.domain.findings import Environment, Finding, FindingClass, Severity, Vulnerability
 from bot.domain.triage import Evidence, Priority, Ssvc, Verdict
 
 TABLE_NAME = "gatehouse-ssvc/1"
@@ -92,15 +93,44 @@ _MISSION = {Environment.PROD: 2, Environment.STAGING: 1, Environment.UNKNOWN: 1,
 EPSS_LIKELY = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the table says, shared by all findings with the same inputs; a verdict is this and a due date."""
+
+    decision: Ssvc
+    priority: Priority
+    reasons: tuple[Evidence, ...]
+    before_due: bytes  # the verdict as JSON, cut where its due date goes
+    after_due: bytes
+
+    def verdict(self, due: datetime) -> Verdict:
+        return Verdict(decision=self.decision, priority=self.priority, due=due, reasons=self.reasons, table=TABLE_NAME)
+
+    def json(self, due: datetime) -> bytes:
+        """``verdict(due)`` as JSON, without building it."""
+        return b'%b"%b"%b' % (self.before_due, due.isoformat().encode(), self.after_due)
+
+
 def triage(finding: Finding, environment: Environment, now: datetime, why_environment: str = "") -> Verdict:
     """The verdict on ``finding`` in ``environment``; due counts from ``now``, or earlier where the source says so."""
+    judgement = judge(finding, environment, why_environment)
+    return judgement.verdict(due_date(finding, judgement.priority, now))
+
+
+def due_date(finding: Finding, priority: Priority, now: datetime) -> datetime:
+    due = now + DUE[priority]
+    return finding.due if finding.due is not None and finding.due < due else due
+
+
+def judge(finding: Finding, environment: Environment, why_environment: str = "") -> Judgement:
+    """The verdict without its date."""
     vulnerabilities = finding.vulnerabilities
-    decision, priority, reasons = _judge(
+    return _judge(
         finding.source,
         finding.class_uid,
         any(v.kev for v in vulnerabilities),
         any(v.exploit for v in vulnerabilities),
-        max((v.epss for v in vulnerabilities if v.epss is not None), default=None),
+        _epss(vulnerabilities) if vulnerabilities else None,
         max((v.cvss for v in vulnerabilities if v.cvss is not None), default=None),
         finding.internet_exposed,
         finding.severity,
@@ -109,10 +139,12 @@ def triage(finding: Finding, environment: Environment, now: datetime, why_enviro
         environment,
         why_environment,
     )
-    due = now + DUE[priority]
-    if finding.due is not None and finding.due < due:
-        due = finding.due
-    return Verdict(decision=decision, priority=priority, due=due, reasons=reasons, table=TABLE_NAME)
+
+
+def _epss(vulnerabilities: tuple[Vulnerability, ...]) -> float | None:
+    """The highest, rounded down to a hundredth: what a reason shows, and few enough values to share judgements."""
+    highest = max((v.epss for v in vulnerabilities if v.epss is not None), default=None)
+    return None if highest is None else int(highest * 100 + 1e-9) / 100
 
 
 @lru_cache(maxsize=8192)
@@ -129,7 +161,7 @@ def _judge(
     data: tuple[str, ...],
     environment: Environment,
     why_environment: str,
-) -> tuple[Ssvc, Priority, tuple[Evidence, ...]]:
+) -> Judgement:
     reasons = [
         exploitation := _exploitation(source, class_uid, kev, exploit, epss, exposed),
         exposure := _exposure(source, exposed),
@@ -143,7 +175,11 @@ def _judge(
                  source="gatehouse")
     )  # fmt: skip
     decision = TABLE[exploitation.value, exposure.value, impact, mission]
-    return decision, PRIORITY[decision], tuple(reasons)
+    verdict = Verdict(
+        decision=decision, priority=PRIORITY[decision], due=None, reasons=tuple(reasons), table=TABLE_NAME
+    )
+    before, _, after = verdict.model_dump_json().encode().partition(b'"due":null')
+    return Judgement(decision, verdict.priority, verdict.reasons, before + b'"due":', after)
 
 
 def _exploitation(

@@ -64,45 +64,118 @@ def get(conn: Connection, cause_id: str) -> Row[Any]:
     return found
 
 
+@dataclass(slots=True)
+class Counts:
+    """What the findings of a cause add up to."""
+
+    total: int = 0
+    open: int = 0
+    excepted: int = 0
+    severity: int = 0
+    priority: int = 4
+    due: datetime | None = None
+    resources: int = 0
+    first_seen: datetime | None = None
+
+
 def refresh(
-    conn: Connection, ids: IdSource, now: datetime, cause_ids: Collection[str], seeds: Mapping[str, Seed] | None = None
+    conn: Connection,
+    ids: IdSource,
+    now: datetime,
+    cause_ids: Collection[str],
+    seeds: Mapping[str, Seed] | None = None,
+    fresh: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> list[Refreshed]:
-    """Recount ``cause_ids``; create those that have a seed and no row. Revision moves only where the card changes."""
-    seeds = seeds or {}
+    """Recount ``cause_ids``; create those that have a seed and no row. Revision moves only where the card changes.
+
+    ``fresh`` holds the finding rows (by cause, by id) that this transaction has just written: a cause that is not
+    stored yet has no others, so it is counted from them.
+    """
     changed: list[Refreshed] = []
     for some in chunks(sorted(cause_ids)):
-        changed += _refresh(conn, ids, now, some, seeds)
+        changed += _refresh(conn, ids, now, some, seeds or {}, fresh or {})
     return changed
 
 
 def _refresh(
-    conn: Connection, ids: IdSource, now: datetime, cause_ids: list[str], seeds: Mapping[str, Seed]
+    conn: Connection,
+    ids: IdSource,
+    now: datetime,
+    cause_ids: list[str],
+    seeds: Mapping[str, Seed],
+    fresh: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> list[Refreshed]:
-    old = {row.id: row for row in conn.execute(select(CAUSES).where(CAUSES.c.id.in_(cause_ids)))}
-    counts = {row.cause_id: row for row in conn.execute(_COUNTS, {"causes": cause_ids})}
+    # Locked in the order of their ids (PostgreSQL): what a person changes meanwhile waits and is not overwritten.
+    stored = select(CAUSES).where(CAUSES.c.id.in_(cause_ids)).order_by(CAUSES.c.id).with_for_update()
+    old = {row.id: row for row in conn.execute(stored)}
+    counts = _count(conn, [found for found in cause_ids if found in old or found not in fresh])
+    encoded: dict[tuple[str, ...], str] = {}
     rows: list[dict[str, Any]] = []
-    news: list[tuple[str, bool, bool]] = []
+    news: list[tuple[bool, bool]] = []
     for cause_id in cause_ids:
-        was, seed, count = old.get(cause_id), seeds.get(cause_id), counts.get(cause_id)
-        if was is None and (seed is None or count is None):
-            continue
-        row = _row(was, seed, count, now)
-        if was is not None and all(getattr(was, name) == row[name] for name in _SHOWN):
-            continue
-        row |= {"revision": was.revision + 1 if was is not None else 0, "changed_at": now}
-        is_open = row["state"] == "open"
-        fresh = is_open and (was is None or was.state == "resolved" or (row["priority"] == 1 and was.priority > 1))
+        was, seed = old.get(cause_id), seeds.get(cause_id)
+        if seed is not None and seed.channels not in encoded:
+            encoded[seed.channels] = canonical(list(seed.channels)).decode()
+        if was is None:
+            count = counts.get(cause_id) or _count_rows(fresh.get(cause_id, {}))
+            if seed is None or not count.total:
+                continue
+            row = _first_row(seed, count, encoded[seed.channels], now)
+            is_fresh = row["state"] == "open"
+        else:
+            row = _next_row(was, seed, counts.get(cause_id, Counts()), encoded, now)
+            if all(getattr(was, name) == row[name] for name in _SHOWN):
+                continue
+            row |= {"revision": was.revision + 1, "changed_at": now}
+            urgent = row["priority"] == 1 and was.priority > 1
+            is_fresh = row["state"] == "open" and (was.state == "resolved" or urgent)
         rows.append(row)
-        news.append((cause_id, was is not None, fresh))
+        news.append((was is not None, is_fresh))
     upsert(conn, CAUSES, ["id"], rows)
-    where = posts.cause_addresses(conn, [cause_id for cause_id, existed, _ in news if existed])
-    _queue_cards(conn, ids, now, where)
+    where: dict[str, list[str]] = {}
+    if old:
+        where = posts.cause_addresses(
+            conn, [row["id"] for row, (existed, _) in zip(rows, news, strict=True) if existed]
+        )
+        wishes = [("card", found, address, "{}") for found, addresses in where.items() for address in addresses]
+        queue(conn, ids, now, wishes)
     return [
-        Refreshed(cause_id, row["priority"], row["channels"], row["open_count"], row["state"], fresh, cause_id in where)
-        for (cause_id, _, fresh), row in zip(news, rows, strict=True)
+        Refreshed(
+            row["id"], row["priority"], row["channels"], row["open_count"], row["state"], fresh, row["id"] in where
+        )
+        for row, (_, fresh) in zip(rows, news, strict=True)
     ]
 
 
+def _count_rows(rows: Mapping[str, Mapping[str, Any]]) -> Counts:
+    counts = Counts(total=len(rows))
+    resources = set()
+    for row in rows.values():
+        if counts.first_seen is None or row["first_seen"] < counts.first_seen:
+            counts.first_seen = row["first_seen"]
+        status = row["status"]
+        if status in _OPEN_SET:
+            counts.open += 1
+            severity = row["severity"]
+            if severity != 99 and severity > counts.severity:
+                counts.severity = severity
+            counts.priority = min(counts.priority, row["priority"])
+            if counts.due is None or row["due"] < counts.due:
+                counts.due = row["due"]
+            resources.add(row["resource_uid"])
+        elif status == Status.EXCEPTED.value:
+            counts.excepted += 1
+    counts.resources = len(resources)
+    return counts
+
+
+def _count(conn: Connection, cause_ids: list[str]) -> dict[str, Counts]:
+    if not cause_ids:
+        return {}
+    return {row[0]: Counts(*row[1:]) for row in conn.execute(_COUNTS, {"causes": cause_ids})}
+
+
+_OPEN_SET = frozenset(OPEN)
 _IS_OPEN = FINDINGS.c.status.in_(OPEN)
 
 
@@ -133,42 +206,60 @@ _COLUMNS = tuple(column.name for column in CAUSES.columns)
 _SHOWN = tuple(name for name in _COLUMNS if name not in {"revision", "changed_at"})
 
 
-def _row(was: Row[Any] | None, seed: Seed | None, count: Row[Any] | None, now: datetime) -> dict[str, Any]:
-    row: dict[str, Any] = (
-        dict(was._mapping)
-        if was is not None
-        else {"severity": 0, "decision": "", "priority": 4, "due": None, "first_seen": now, "snoozed_until": None,
-              "note": "", "state": "open", "resource_count": 0}
-    )  # fmt: skip
+def _first_row(seed: Seed, count: Counts, channels: str, now: datetime) -> dict[str, Any]:
+    is_open = count.open > 0
+    return {
+        "id": seed.id,
+        "key": seed.key,
+        "title": seed.title,
+        "rule_uid": seed.rule_uid,
+        "source": seed.source,
+        "playbook": seed.playbook,
+        "provider": seed.provider,
+        "account_uid": seed.account_uid,
+        "account_name": seed.account_name,
+        "environment": seed.environment,
+        "owner": seed.owner,
+        "owner_reason": seed.owner_reason,
+        "channels": channels,
+        "severity": count.severity or 0,
+        "decision": DECISION_OF[count.priority].value if is_open else "",
+        "priority": count.priority if is_open else 4,
+        "due": count.due,
+        "first_seen": count.first_seen or now,
+        "open_count": count.open,
+        "total_count": count.total,
+        "resource_count": count.resources,
+        "state": "open" if is_open else "resolved",
+        "snoozed_until": None,
+        "note": "",
+        "revision": 0,
+        "changed_at": now,
+    }
+
+
+def _next_row(
+    was: Row[Any], seed: Seed | None, count: Counts, encoded: Mapping[tuple[str, ...], str], now: datetime
+) -> dict[str, Any]:
+    row = dict(was._mapping)
     if seed is not None:
-        if was is None:
-            row |= {"id": seed.id, "key": seed.key, "title": seed.title, "rule_uid": seed.rule_uid,
-                    "source": seed.source, "provider": seed.provider, "account_uid": seed.account_uid,
-                    "environment": seed.environment}  # fmt: skip
         # Settings and playbooks may have changed since; what makes the key cannot.
         row |= {"playbook": seed.playbook, "account_name": seed.account_name, "owner": seed.owner,
-                "owner_reason": seed.owner_reason, "channels": canonical(list(seed.channels)).decode()}  # fmt: skip
-    is_open = count.open if count is not None else 0
-    row |= {"open_count": is_open, "total_count": count.total if count is not None else 0}
-    if count is not None:
+                "owner_reason": seed.owner_reason, "channels": encoded[seed.channels]}  # fmt: skip
+    row |= {"open_count": count.open, "total_count": count.total}
+    if count.first_seen is not None:
         row["first_seen"] = count.first_seen
-    if is_open and count is not None:
+    if count.open:
         # A resolved cause keeps its last priority and severity: its card still says what it was.
         row |= {"severity": count.severity, "priority": count.priority, "due": count.due,
                 "decision": DECISION_OF[count.priority].value, "resource_count": count.resources}  # fmt: skip
-    if is_open:
         snoozed = row["state"] == "snoozed" and row["snoozed_until"] is not None and row["snoozed_until"] > now
         row["state"] = "snoozed" if snoozed else "open"
     else:
-        row["state"] = "excepted" if count is not None and count.excepted else "resolved"
+        row["state"] = "excepted" if count.excepted else "resolved"
     if row["state"] != "snoozed":
         row["snoozed_until"] = None
-    return {name: row[name] for name in _COLUMNS if name not in {"revision", "changed_at"}}
-
-
-def _queue_cards(conn: Connection, ids: IdSource, now: datetime, where: Mapping[str, list[str]]) -> None:
-    wishes = [("card", cause_id, address, "{}") for cause_id, addresses in where.items() for address in addresses]
-    queue(conn, ids, now, wishes)
+    return row
 
 
 def queue(conn: Connection, ids: IdSource, now: datetime, wishes: Collection[tuple[str, str, str, str]]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
 from bot.domain.errors import SettingsError
 
@@ -27,6 +29,8 @@ T = TypeVar("T")
 
 READERS = 4
 BUSY_TIMEOUT_MS = 10_000
+WRITE_ATTEMPTS = 5
+_TRY_AGAIN = {"40001", "40P01"}  # serialization failure, deadlock
 
 
 def normalise_url(url: str) -> URL:
@@ -58,6 +62,7 @@ def open_engine(url: str, *, pool_size: int) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-16384")  # 16 MiB: the indexes' hot pages; the default 2 MiB thrashes
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         cursor.close()
 
@@ -87,8 +92,16 @@ class Database:
 
     # Synchronous, for threads that already are off the loop (ingest workers, tests, migrations).
     def write_sync(self, fn: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.engine.connect().execution_options(gatehouse_write=True) as conn, conn.begin():
-            return fn(conn, *args, **kwargs)
+        for attempt in range(1, WRITE_ATTEMPTS + 1):
+            try:
+                with self.engine.connect().execution_options(gatehouse_write=True) as conn, conn.begin():
+                    return fn(conn, *args, **kwargs)
+            except OperationalError as error:
+                # PostgreSQL ends one of two transactions that wait for each other; nothing of it remains.
+                if attempt == WRITE_ATTEMPTS or getattr(error.orig, "sqlstate", "") not in _TRY_AGAIN:
+                    raise
+                time.sleep(0.02 * 2**attempt)
+        raise AssertionError("not reached")
 
     def read_sync(self, fn: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self.engine.connect() as conn, conn.begin():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 T = TypeVar("T")
 CHUNK = 500
 
-_statements: dict[tuple[str, str, tuple[str, ...], tuple[str, ...], str], Any] = {}
+_compiled: dict[tuple[Any, ...], _Compiled] = {}
 
 
 def upsert(
@@ -24,19 +28,58 @@ def upsert(
     change: Sequence[str] | None = None,
     differs: str = "",
 ) -> None:
-    """Insert ``rows``; where ``key`` is there already, set ``change`` (None: every other column, empty: nothing).
+    """Insert ``rows``; where ``key`` is there already set ``change`` (None: all others, empty: nothing).
 
-    ``differs`` names a column that must differ for the update to happen at all.
+    ``differs`` names a column that must differ for the update to happen at all. All rows have the columns of the first.
     """
     if not rows:
         return
     columns = tuple(rows[0])
-    name = conn.dialect.name
-    signature = (name, table.name, columns, tuple(change) if change is not None else ("*",), differs)
-    statement = _statements.get(signature)
-    if statement is None:
-        statement = _statements[signature] = _build(name, table, key, columns, change, differs)
-    conn.execute(statement, rows)
+    signature = (conn.dialect.name, table.name, columns, tuple(change) if change is not None else None, differs)
+    compiled = _compiled.get(signature)
+    if compiled is None:
+        statement = _build(conn.dialect.name, table, key, columns, change, differs)
+        compiled = _compiled[signature] = _Compiled(conn, table, statement, columns)
+    conn.exec_driver_sql(compiled.sql, compiled.tuples(rows))
+
+
+class _Compiled:
+    """A Core statement compiled once: Core binding each value of each row costs as much as the write itself."""
+
+    def __init__(self, conn: Connection, table: Table, statement: Any, columns: Sequence[str]) -> None:
+        made = statement.compile(dialect=conn.dialect, column_keys=list(columns))
+        self.sql = str(made)
+        names: list[str] = list(made.positiontup or ())
+        if not names:  # named style: have it positional, in the order the names stand in the text
+            names = re.findall(r"%\((\w+)\)s", self.sql)
+            self.sql = re.sub(r"%\(\w+\)s", "%s", self.sql)
+        self._get = itemgetter(*names)
+        self._times = [n for n, name in enumerate(names) if isinstance(table.c[name].type, UTCDateTime)]
+        self._sqlite = conn.dialect.name == "sqlite"
+
+    def tuples(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        got: list[tuple[Any, ...]] = [self._get(row) for row in rows]
+        if not self._times:
+            return got
+        known: dict[Any, Any] = {None: None}
+        times, bind = self._times, self._bind
+        out = []
+        for row in got:
+            values = list(row)
+            for position in times:
+                moment = values[position]
+                if moment not in known:
+                    known[moment] = bind(moment)
+                values[position] = known[moment]
+            out.append(tuple(values))
+        return out
+
+    def _bind(self, moment: datetime) -> Any:
+        if moment.utcoffset() is None:
+            raise ValueError("times must be aware")
+        utc = moment.astimezone(UTC)
+        # The text SQLAlchemy writes for a DateTime on SQLite, so that both compare and sort as one.
+        return utc.strftime("%Y-%m-%d %H:%M:%S.%f") if self._sqlite else utc
 
 
 def _build(
