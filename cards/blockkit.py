@@ -116,8 +116,9 @@ def _span(span: Any, room: int) -> str:
 
 
 def _keep_edges(text: str) -> str:
-    """Clean, but keep a blank or line break at either end: spans stand side by side."""
-    inner = clean(text)
+    """Clean, but keep a blank or line break at either end: spans stand side by side. A source's Markdown is not ours:
+    its emphasis goes, so that it neither shows as stars nor formats what follows."""
+    inner = clean(text).replace("**", "").replace("*", "∗").replace("`", "'")
     before = text[0] if text[:1] in {" ", "\n"} else ""
     return f"{before}{inner}{text[-1] if inner and text[-1] in {' ', chr(10)} else ''}"
 

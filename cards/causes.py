@@ -102,7 +102,7 @@ def cause_summary(view: CauseView) -> str:
                 said += f" It is due on {day(view.due)}."
         case Stage.WAITING if view.request:
             missing = count(view.request.missing, "approval")
-            said += f"{view.request.requested_by.name} asked to fix it; {missing} needed."
+            said += f"{view.request.requested_by.name} asked to {_what(view.request)} it; {missing} needed."
         case Stage.SNOOZED if view.snoozed_until:
             said += f"Snoozed until {day(view.snoozed_until)}."
         case _:
@@ -115,11 +115,8 @@ def cause_buttons(view: CauseView) -> tuple[Button, ...]:
     value = ids(c=view.id, v=view.revision)
     made: list[Button] = []
     if view.stage is Stage.WAITING or (view.stage in REVIEWABLE and view.playbook and not view.no_fix):
-        label = (
-            "Review fix"
-            if not (view.request and view.stage is Stage.WAITING and view.request.kind is PlanKind.UNDO)
-            else "Review undo"
-        )
+        waits_for_undo = view.stage is Stage.WAITING and view.request and view.request.kind is PlanKind.UNDO
+        label = "Review undo" if waits_for_undo else "Review fix"
         made.append(Button("gh.review", label, value, "primary", spoken=f"{label}: {view.title}"))
     if view.stage in STEWARDABLE:
         made.append(Button("gh.not_mine", "Not mine", value, spoken=f"Not mine, pass it on: {view.title}"))
@@ -169,7 +166,8 @@ def _happening(view: CauseView) -> list[Part]:
     parts: list[Part] = []
     if view.request and view.stage not in {Stage.OPEN, Stage.RESOLVED, Stage.SNOOZED, Stage.EXCEPTED}:
         parts.append(Section(request_lines(view.request)))
-    if view.execution and view.stage not in {Stage.WAITING}:
+    undo_waits = view.request is not None and view.request.kind is PlanKind.UNDO
+    if view.execution and (view.stage is not Stage.WAITING or undo_waits):
         parts.append(Section(_execution_lines(view.execution)))
     if view.stage is Stage.SNOOZED and view.snoozed_until:
         by: Line = (" by ", view.snoozed_by) if view.snoozed_by else ()
@@ -179,9 +177,12 @@ def _happening(view: CauseView) -> list[Part]:
     return parts
 
 
+def _what(request: RequestView) -> str:
+    return "undo" if request.kind is PlanKind.UNDO else "fix"
+
+
 def request_lines(request: RequestView) -> tuple[Line, ...]:
-    what = "undo" if request.kind is PlanKind.UNDO else "fix"
-    asked: Line = (f"Asked to {what} by ", Who(request.requested_by), " ", When(request.requested_at))
+    asked: Line = (f"Asked to {_what(request)} by ", Who(request.requested_by), " ", When(request.requested_at))
     lines: list[Line] = [(*asked, ": ", request.reason) if request.reason else asked]
     for vote in request.votes:
         mark = "✅ Approved by " if vote.choice is Choice.APPROVE else "❌ Rejected by "
@@ -404,7 +405,7 @@ def cause_lines(lines: tuple[CauseLine, ...], total: int, limit: int = LINES) ->
         about: Line = (
             f"{count(line.open_count, 'finding')} · {line.where} · {line.owner or 'no owner'}",
             *due,
-            f" · {STAGE[line.stage]}",
+            "" if line.stage is Stage.OPEN else f" · {STAGE[line.stage]}",
         )
         parts.append(Section(((PRIORITY[line.priority], " ", Strong(line.title)), about)))
         value = ids(c=line.id)
@@ -473,7 +474,6 @@ def status_parts(view: StatusView) -> tuple[Part, ...]:
             "✅ " if s.ok else "❌ ",
             Strong(s.name),
             f" {s.said}",
-            *((" · last ", When(s.last_ok_at)) if s.last_ok_at else ()),
         )
         for s in view.sources
     )

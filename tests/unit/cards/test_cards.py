@@ -487,3 +487,32 @@ def test_lint_finds_what_the_sdk_misses() -> None:
     )
     assert problems(field, "modal") == []
     assert problems({k: v for k, v in field.items() if k != "submit"}, "modal")
+
+
+def test_an_undo_that_waits_says_undo_and_still_shows_what_was_done() -> None:
+    view = cause(stage=Stage.WAITING, request=request(kind=PlanKind.UNDO, votes=()), execution=execution(why=""))
+    said = json.dumps(blockkit.message(build.cause_card(view)), ensure_ascii=False)
+    assert "asked to undo it; 1 approval needed." in said
+    assert "Review undo" in said
+    assert "Applied and verified by an independent read" in said
+
+
+def test_a_sources_markdown_neither_shows_as_stars_nor_formats_what_follows() -> None:
+    card = Card("t", "s.", status=("Use **least** privilege: `a` and Action * only",))
+    assert blockkit.message(card)["blocks"][1]["text"]["text"] == "Use least privilege: 'a' and Action ∗ only"
+
+
+def test_before_anybody_asked_there_is_nothing_to_reject_and_reasons_are_said_once() -> None:
+    why = "no policy lets you decide this"
+    options = (
+        OptionView(option=Option.ASK, allowed=True),
+        OptionView(option=Option.APPROVE, allowed=False, why_not=why, rule="r"),
+        OptionView(option=Option.REJECT, allowed=True),
+        OptionView(option=Option.CANCEL, allowed=False, why_not="nobody has asked yet"),
+    )
+    unasked = plan_view("x", *options).model_copy(update={"request": None})
+    assert build.choices(unasked) == (Option.ASK,)
+    said = json.dumps(blockkit.modal(build.plan_card(unasked), callback_id="x", submit="Send"))
+    assert said.count(why) == 1
+    assert "nobody has asked yet" not in said
+    assert build.choices(plan_view("x", *options)) == (Option.ASK, Option.REJECT)
