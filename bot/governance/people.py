@@ -26,6 +26,7 @@ from bot.store.database import Database
 
 from .policy import STRANGER
 
+UNCHECKED = "the account could not be checked"  # in ``Standing.note``: asking again may help
 GATEHOUSE = PersonRef(id="gatehouse", name="Gatehouse")
 _CACHE = 2_000  # people whose standing is remembered
 
@@ -138,12 +139,17 @@ class People:
         directory = self._directories.get(identity.platform)
         if directory is None:
             return _unknown(now, f"nothing can say who is who on {identity.platform.value}")
+        if fresh:
+            # A directory may hold member lists for a while; at execution they are read anew.
+            forget = getattr(directory, "forget", None)
+            if callable(forget):
+                forget()
         try:
             read = _Read(await directory.standing(identity), await directory.groups(identity), now)
         except GatehouseError as error:
-            return _unknown(now, f"the account could not be checked: {error.reason}")
+            return _unknown(now, f"{UNCHECKED}: {error.reason}")
         except (OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            return _unknown(now, f"the account could not be checked: {type(error).__name__}")
+            return _unknown(now, f"{UNCHECKED}: {type(error).__name__}")
         self._cache[identity] = read
         self._cache.move_to_end(identity)
         while len(self._cache) > _CACHE:

@@ -21,6 +21,7 @@ from bot.domain.principals import Actor
 from bot.domain.views import Option, OptionView, PlanView, RequestView, VoteLine
 from bot.governance.people import People
 from bot.governance.policy import Policy, PolicyVerdict, mend
+from bot.intake.cleaning import clean
 from bot.store import ledger, outbox, plans
 from bot.store.database import Database
 
@@ -128,7 +129,7 @@ class Approvals:
 
     async def ask(self, plan_id: str, plan_hash: str, actor: Actor, reason: str = "") -> RequestView:
         """Ask for approval of one plan. Where a request already waits for this cause, that one comes back."""
-        return _settle(await self._db.write(self._ask, plan_id, plan_hash, actor, reason[:_REASON_MAX]))
+        return _settle(await self._db.write(self._ask, plan_id, plan_hash, actor, clean(reason, _REASON_MAX)))
 
     def _ask(
         self, conn: Connection, plan_id: str, plan_hash: str, actor: Actor, reason: str
@@ -185,7 +186,7 @@ class Approvals:
         """One person's answer. ``typed`` is the number of resources, where the rule asks for it."""
         return _settle(
             await self._db.write(
-                self._vote, request_id, plan_hash, revision, actor, choice, reason[:_REASON_MAX], typed.strip()
+                self._vote, request_id, plan_hash, revision, actor, choice, clean(reason, _REASON_MAX), typed.strip()
             )
         )
 

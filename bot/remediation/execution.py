@@ -22,8 +22,8 @@ from bot.domain.decisions import Decision, ExecutionState, RequestState, StepSta
 from bot.domain.errors import GatehouseError, NotFound, OutcomeUnknown, RetryLater, Stale
 from bot.domain.ids import Clock, IdSource, digest, short_hash
 from bot.domain.plans import Call, Change, Plan, PlanKind, Target, fingerprint
-from bot.domain.principals import PlatformIdentity
-from bot.governance.people import People
+from bot.domain.principals import Actor, PlatformIdentity
+from bot.governance.people import UNCHECKED, People
 from bot.governance.policy import DEFAULT_DENY, Policy
 from bot.ports import Attribution, CloudFactory, Playbook, PlaybookCatalog, State
 from bot.store import findings, ledger, outbox, plans
@@ -373,7 +373,7 @@ class Executor:
         for principal_id, identity in run.voters:
             if principal_id not in run.decision.decided_by:
                 continue
-            actor = await self._people.fresh(principal_id, identity)
+            actor = await self._fresh(principal_id, identity)
             context = {
                 "rule": rule,
                 "is_requester": principal_id == request.requested_by,
@@ -397,6 +397,16 @@ class Executor:
         if len(permitted) < rule.quorum:
             return said or f"{len(permitted)} of {rule.quorum} approvals still hold"
         return ""
+
+    async def _fresh(self, principal_id: str, identity: PlatformIdentity) -> Actor:
+        """The approver as of now; a platform that stumbles is asked again before it counts against them."""
+        actor = await self._people.fresh(principal_id, identity)
+        for wait in READ_WAITS[1:]:
+            if not actor.standing.note.startswith(UNCHECKED):
+                break
+            await self._sleep(wait)
+            actor = await self._people.fresh(principal_id, identity)
+        return actor
 
     def _latest(self, run: _Run) -> datetime:
         rule = run.request.facts.rule

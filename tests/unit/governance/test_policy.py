@@ -33,11 +33,24 @@ def plan(environment: str = "dev", risk: Risk = Risk.LOW, kind: PlanKind = PlanK
     target = Target(provider="aws", account=account, region="r", kind="bucket", uid="b", environment=environment)
     call = Call(provider="aws", account=account, region="r", service="s3", operation="x", params={})
     return Plan(
-        id="plan-1", kind=kind, playbook="s3-block", playbook_version=1, title="Block", cause_id="c-1", finding_ids=("f",),
-        targets=(target,), changes=(Change(summary="x", target=target, before={}, after={}, call=call),), fingerprint="0",
-        pre_image={"b": {}}, blast_radius=BlastRadius(resources=1, accounts=1, summary=""), risk=risk,
-        reversibility=Reversibility.EXACT, environment=environment, created_at=NOW, expires_at=NOW + timedelta(days=1),
-    )  # fmt: skip
+        id="plan-1",
+        kind=kind,
+        playbook="s3-block",
+        playbook_version=1,
+        title="Block",
+        cause_id="c-1",
+        finding_ids=("f",),
+        targets=(target,),
+        changes=(Change(summary="x", target=target, before={}, after={}, call=call),),
+        fingerprint="0",
+        pre_image={"b": {}},
+        blast_radius=BlastRadius(resources=1, accounts=1, summary=""),
+        risk=risk,
+        reversibility=Reversibility.EXACT,
+        environment=environment,
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+    )
 
 
 def load(tmp_path: Path, text: str | None = None, **kwargs: object) -> Policy:
@@ -69,7 +82,7 @@ def test_a_wrong_policy_is_refused_with_what_is_wrong(tmp_path, text, said):
     problems = check(text)
     assert problems
     assert said in " ".join(problems)
-    with pytest.raises(SettingsError, match="own.cedar is wrong"):
+    with pytest.raises(SettingsError, match=r"own\.cedar is wrong"):
         load(tmp_path, text)
 
 
@@ -157,10 +170,11 @@ def test_attributes_of_the_plan_decide_and_the_policys_own_reason_is_said(tmp_pa
 
 def test_a_policy_that_fails_to_evaluate_denies(tmp_path):
     """Cedar skips a policy that fails: a broken forbid would open what it was to close."""
-    text = f'{ANYTHING} @id("big") forbid (principal, action, resource) when {{ resource.resources * 9223372036854775807 > 1 }};'
+    big = "resource.resources * 9223372036854775807 > 1"  # overflows
+    text = f'{ANYTHING} @id("big") forbid (principal, action, resource) when {{ {big} }};'
     policy = load(tmp_path, text)
-    big = plan().model_copy(update={"blast_radius": BlastRadius(resources=9, accounts=1, summary="")})
-    verdict = policy.may(actor(), "approve", big)
+    nine = plan().model_copy(update={"blast_radius": BlastRadius(resources=9, accounts=1, summary="")})
+    verdict = policy.may(actor(), "approve", nine)
     assert (verdict.allowed, verdict.rule) == (False, "policy error")
 
 

@@ -212,10 +212,14 @@ def _empty(folder: Path) -> Path:
 
 
 class World:
-    def __init__(self, path: Path, *, risk: Risk = Risk.LOW, **governance: Any) -> None:
+    def __init__(self, path: Path | str, *, risk: Risk = Risk.LOW, **governance: Any) -> None:
         self.clock, self.ids, self.cloud = FakeClock(), CountingIds(), Lamps()
-        shutil.copyfile(_empty(path.parent), path)
-        self.db = Database(f"sqlite:///{path}")
+        if isinstance(path, Path):
+            shutil.copyfile(_empty(path.parent), path)
+            self.db = Database(f"sqlite:///{path}")
+        else:
+            self.db = Database(path)
+            metadata.create_all(self.db.engine)
         self.directory = FakeDirectory(self.clock, members={"SAPPROVERS": {"UANN", "UABE", "USUE"}})
         self.catalog = OneBook(DarkLamps(risk))
         self.slept: list[float] = []

@@ -298,3 +298,13 @@ async def test_people_who_could_are_named_where_the_settings_know_them(make_worl
     request = await world.ask("UOLGA")
     assert request.could == ("members of cloud-approvers", "Abe Approver")  # not Olga: she asked
     await world.db.close()
+
+
+async def test_a_reason_full_of_rubbish_is_kept_as_text(world):
+    request = await world.ask()
+    view = await world.vote(request, reason="\x00<!channel> \ud800 " + "x" * 5_000)
+    said = view.votes[0].reason
+    assert "\x00" not in said
+    assert "<!channel>" in said
+    assert len(said) <= 2_000
+    assert await world.ledger_ok()

@@ -132,3 +132,24 @@ async def test_a_playbook_of_another_version(world):
     execution_id = await world.approved()
     world.catalog.book.info = replace(world.catalog.book.info, version=2)
     await _blocked(world, execution_id, "changed since the plan was made")
+
+
+async def test_a_directory_that_stumbles_once_is_asked_again(world):
+    execution_id = await world.approved()
+    world.directory.broken = RetryLater("slow down")
+    sleep = world.executor._sleep
+
+    async def mend(seconds: float) -> None:
+        world.directory.broken = None
+        await sleep(seconds)
+
+    world.executor._sleep = mend
+    assert (await world.executor.run(execution_id)).value == "succeeded"
+
+
+async def test_lists_that_the_directory_holds_are_dropped_before_executing(world):
+    execution_id = await world.approved()
+    dropped = []
+    world.directory.forget = lambda: dropped.append(True)
+    await world.executor.run(execution_id)
+    assert dropped
