@@ -18,6 +18,8 @@ MAX_LIST = 500
 
 def text(value: Any, limit: int = MAX_TEXT) -> str:
     """A storable string: no NUL (PostgreSQL refuses it), no lone surrogate, not without bounds."""
+    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value.strip()  # nearly always
     if isinstance(value, bool) or value is None or isinstance(value, (dict, list)):
         return ""
     said = value if isinstance(value, str) else str(value)

@@ -12,6 +12,7 @@ else and is never looked at.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bot.domain.errors import BadInput
@@ -272,10 +273,16 @@ def _strings(value: Any) -> tuple[str, ...]:
 def _controls(value: Any) -> tuple[Control, ...]:
     found: list[Control] = []
     for standard, requirements in list(obj(value).items())[:200]:
-        name = text(standard, 256)
-        wanted = texts(requirements)
-        found += [Control(standard=name, requirement=r) for r in wanted] if wanted else [Control(standard=name)]
+        wanted = requirements if isinstance(requirements, list) else [requirements]
+        found += _controls_of(text(standard, 256), tuple(r for r in wanted[:200] if isinstance(r, str)))
     return tuple(found[:1000])
+
+
+@lru_cache(maxsize=4096)
+def _controls_of(standard: str, requirements: tuple[str, ...]) -> tuple[Control, ...]:
+    """Kept, because every finding of a check has the same ones, up to a hundred."""
+    wanted = [said for r in dict.fromkeys(requirements) if (said := text(r, 512))]
+    return tuple(Control(standard=standard, requirement=said) for said in wanted or [""])
 
 
 def _vulnerabilities(raw: Mapping[str, Any]) -> tuple[Vulnerability, ...]:
