@@ -164,6 +164,10 @@ class LocalSlack:
         return f"http://localhost:{self.port}"
 
     async def __aenter__(self) -> LocalSlack:
+        if self.port and not _is_free(self.port):  # another workspace there would answer in our stead
+            raise SettingsError(
+                f"port {self.port} is taken", mend="Is another demo running? End it, or choose another port (--port)."
+            )
         self.port = self.port or free_port()
         config = self.folder / "workspace.yml"
         await asyncio.to_thread(self._write, config)
@@ -186,7 +190,7 @@ class LocalSlack:
             await self.stop()
             raise SettingsError(
                 f"the local Slack workspace did not start on port {self.port}",
-                mend="Is the port taken? Choose another one, and try again.",
+                mend="Choose another port (--port), and try again.",
             ) from error
         return self
 
@@ -240,3 +244,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

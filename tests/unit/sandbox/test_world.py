@@ -67,6 +67,17 @@ async def test_a_workspace_that_does_not_start_is_said(tmp_path: Path) -> None:
     assert "did not start" in str(caught.value)
 
 
+async def test_a_port_that_is_taken_is_said_before_anything_talks_to_the_wrong_workspace(tmp_path: Path) -> None:
+    other = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = other.sockets[0].getsockname()[1]
+    with pytest.raises(SettingsError) as caught:
+        async with slack.LocalSlack(tmp_path / "unused", tmp_path, port=port):
+            pass
+    assert f"port {port} is taken" in str(caught.value)
+    assert "--port" in caught.value.mend
+    other.close()
+
+
 async def test_an_install_that_fails_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
     monkeypatch.setenv("npm_config_fetch_retries", "0")
