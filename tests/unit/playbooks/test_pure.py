@@ -13,6 +13,7 @@ from bot.domain.errors import BadInput, CloudRefused
 from bot.domain.plans import Call, Change
 from bot.ports import State
 from bot.remediation.playbooks.aws import policies
+from bot.remediation.playbooks.aws.base import plural
 from bot.remediation.playbooks.aws.security_groups import world_rules
 from tests.unit.playbooks.make import CATALOG, target_of
 
@@ -171,6 +172,12 @@ def test_exactly_the_world_ranges_over_the_port_are_revoked_and_undo_restores_th
     world = {r for r in model if r[3] in {"0.0.0.0/0", "::/0"} and r[1] <= 3306 <= r[2]}
     assert model - after == {r for r in world if not (r[1] <= 1 and r[2] >= 65535)}
     assert run(after, playbook.undo(target, pre, state(after))) == model
+
+
+def test_the_size_of_a_plan_is_told_in_words() -> None:
+    assert plural(1, "access key") == "1 access key"
+    assert plural(2, "access key") == "2 access keys"
+    assert plural(3, "repository") == "3 repositories"
 
 
 # --- policies --------------------------------------------------------------------------------------------------------
@@ -376,3 +383,21 @@ def test_undo_activates_only_the_key_that_was_deactivated() -> None:
     assert back.call.params == {"UserName": "alice", "AccessKeyId": "A", "Status": "Active"}
     assert playbook.undo(target, pre, {"key": "B", "status": "Inactive"}) == []
     assert playbook.undo(target, {"key": "A", "status": "Inactive"}, {"key": "A", "status": "Inactive"}) == []
+
+
+def test_a_key_that_has_been_used_is_warned_of() -> None:
+    playbook = CATALOG.get("iam-deactivate-access-key")
+    target = target_of("iam-deactivate-access-key", ALICE, "alice-access-key-1")
+    state: State = {"key": "A", "status": "Active", "created": "2026-01-02", "used": True}
+    assert "has been used" in playbook.blast_radius([target], {target.uid: state}).warnings[0]
+    assert playbook.blast_radius([target], {target.uid: {**state, "used": False}}).warnings == ()
+
+
+def test_undo_of_the_tls_statement_leaves_another_ones_deny() -> None:
+    playbook, target = CATALOG.get("s3-deny-insecure-transport"), target_of("s3-deny-insecure-transport", BUCKET)
+    (change,) = playbook.changes(target, {"policy": None})
+    ours = policies.parse(str(change.call.params["Policy"]))["Statement"][0]
+    theirs = {**ours, "Sid": "OrgTls"}
+    now = {"policy": {"Version": "2012-10-17", "Statement": [theirs, ours]}}
+    (back,) = playbook.undo(target, {"policy": None}, now)
+    assert policies.parse(str(back.call.params["Policy"]))["Statement"] == [theirs]

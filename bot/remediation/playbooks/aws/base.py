@@ -42,10 +42,11 @@ async def read_or_none(cloud: CloudReader, request: Call, absent: Collection[str
 
 
 def plural(n: int, noun: str) -> str:
-    ending = "es" if noun.endswith("s") else "s"
-    if noun.endswith("y"):
-        noun, ending = noun[:-1], "ies"
-    return f"1 {noun if ending != 'ies' else noun + 'y'}" if n == 1 else f"{n} {noun}{ending}"
+    if n == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{n} {noun[:-1]}ies"
+    return f"{n} {noun}s"
 
 
 class AwsPlaybook:

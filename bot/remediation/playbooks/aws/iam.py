@@ -66,9 +66,9 @@ class DeactivateAccessKey(AwsPlaybook):
         return {
             "key": key["AccessKeyId"],
             "status": key["Status"],
-            # By day, for people: a use between approval and execution is not another resource.
             "created": str(key["CreateDate"])[:10],
-            "last_used_service": used.get("ServiceName"),
+            # Whether, not when and for what: a key in use must not make every approval stale, a first use should.
+            "used": used.get("LastUsedDate") is not None,
         }
 
     async def _in_slot(
@@ -131,10 +131,9 @@ class DeactivateAccessKey(AwsPlaybook):
         return Verification(True, f"Access key {state['key']} of {target.name} is inactive.")
 
     def warnings(self, target: Target, state: State) -> list[str]:
-        service = state.get("last_used_service")
-        if not state or service in {None, "N/A"}:
+        if not state.get("used"):
             return []
-        return [f"Key {state['key']} of {target.name} has been used, last with {service}: ask the user first."]
+        return [f"Key {state['key']} of {target.name} has been used (created {state['created']}): ask its user first."]
 
 
 def _instant(value: Any) -> float:

@@ -54,10 +54,6 @@ def same(a: Policy | None, b: Policy | None) -> bool:
     return rest[0] == rest[1] and _sorted(a) == _sorted(b)
 
 
-def same_but_sid(a: Statement, b: Statement) -> bool:
-    return {k: v for k, v in a.items() if k != "Sid"} == {k: v for k, v in b.items() if k != "Sid"}
-
-
 def is_everyone(principal: Any) -> bool:
     if isinstance(principal, dict):
         return "*" in many(principal.get("AWS"))

@@ -1,7 +1,7 @@
 """RDS: one flag of an instance or cluster each, and public snapshots.
 
 Changes are asked for with ``ApplyImmediately``: what was approved happens now, not in some maintenance window.
-On AWS they are asynchronous; a value that is pending is read as pending and verified as not there yet.
+On AWS they are asynchronous: until the change is through, the old value is read and nothing counts as verified.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from .base import AccountPlaybook, AwsPlaybook, SettingPlaybook, call, read_or_n
 _FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _NO_BLOCK = frozenset({"NoSuchPublicAccessBlockConfiguration"})
 _NO_POLICY = frozenset({"NoSuchBucketPolicy"})
+_TLS_SID = "GatehouseDenyInsecureTransport"
 _GROUPS = "http://acs.amazonaws.com/groups/"
 _PUBLIC_GROUPS = frozenset({_GROUPS + "global/AllUsers", _GROUPS + "global/AuthenticatedUsers"})
 
@@ -323,7 +324,7 @@ class DenyInsecureTransport(_BucketPolicy):
     def _statement(target: Target) -> policies.Statement:
         arn = target.uid
         return {
-            "Sid": "GatehouseDenyInsecureTransport",
+            "Sid": _TLS_SID,
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
@@ -357,9 +358,12 @@ class DenyInsecureTransport(_BucketPolicy):
         return self._replace(target, f"Deny requests without TLS to bucket {target.name}", state, new)
 
     def undo(self, target: Target, pre: State, now: State) -> list[Change]:
-        added = [s for s in policies.statements(now["policy"]) if s not in policies.statements(pre["policy"])]
-        ours = self._statement(target)
-        mine = [s for s in added if policies.same_but_sid(s, ours)]
+        before = policies.statements(pre["policy"])
+        mine = [
+            s
+            for s in policies.statements(now["policy"])
+            if s not in before and str(s.get("Sid", "")).startswith(_TLS_SID) and self._denies(s, target.uid)
+        ]
         if not mine:
             return []
         rest = policies.without(now["policy"], mine, empty_is_none=pre["policy"] is None)
