@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -459,6 +459,54 @@ class LedgerRow(SQLModel, table=True):
     body: str = Field(sa_type=Text)
     prev: str
     hash: str
+
+
+class LedgerNodeRow(SQLModel, table=True):
+    """An inner node of the tree over the ledger, written by the record that completed it: the subtree over the
+    ``2 ** level`` records that end with ``seq``."""
+
+    __tablename__ = "ledger_nodes"
+
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    level: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    hash: str
+
+
+class CheckpointRow(SQLModel, table=True):
+    """What the ledger was at some moment: the witness inside; the same stands in a file and in channels."""
+
+    __tablename__ = "ledger_checkpoints"
+
+    size: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    origin: str
+    root: str
+    at: str  # RFC 3339 text, as published
+
+
+class StreamRow(SQLModel, table=True):
+    """How far a SIEM has the ledger: moves only after it took the events."""
+
+    __tablename__ = "ledger_streams"
+
+    sink: str = Field(primary_key=True)
+    seq: int = 0  # the last record that arrived
+    updated_at: datetime
+    failing_since: datetime | None = None
+    error: str = ""
+    leased_by: str = ""
+    leased_until: datetime | None = None
+
+
+class ReplicaRow(SQLModel, table=True):
+    """A running process: alive while it beats (database time) under its number, which only grows."""
+
+    __tablename__ = "replicas"
+
+    name: str = Field(primary_key=True)
+    fence: int
+    state: str  # alive | dead | stopped
+    started_ms: int = Field(sa_type=BigInteger)
+    beat_ms: int = Field(sa_type=BigInteger)
 
 
 metadata = SQLModel.metadata
