@@ -15,9 +15,12 @@ ENTRY_POINTS = "gatehouse.playbooks"
 
 
 def _rule(source: str, rule_uid: str) -> Iterable[str]:
-    """How a rule may be listed: ``source:rule``, then bare. A path in front of a control id is the standard's."""
+    """How a rule may be listed: ``source:rule``, then bare.
+
+    A path in front of a control id is the standard's; Security Hub passes Prowler's checks on as ``prowler-<check>``.
+    """
     short = rule_uid.rpartition("/")[2]
-    return dict.fromkeys((f"{source}:{rule_uid}", f"{source}:{short}", rule_uid))
+    return dict.fromkeys((f"{source}:{rule_uid}", f"{source}:{short}", rule_uid, rule_uid.removeprefix("prowler-")))
 
 
 class Catalog:

@@ -54,7 +54,7 @@ class Scanner:
         self.prowler, self.port, self.folder = prowler, port, folder
 
     def run(self, name: str, checks: list[str]) -> list[dict[str, Any]]:
-        """A scan of the simulated AWS. Raises when the scanner's log tells of errors that blinded a service."""
+        """A scan of the simulated AWS. Errors in the scanner's log are counted and told: a service may be blind."""
         proxy = f"http://127.0.0.1:{self.port}"  # s3control puts the account in front of the host: no such name
         drop = {"NO_PROXY", "no_proxy", "AWS_PROFILE", "AWS_SESSION_TOKEN", "PYTHONPATH", "VIRTUAL_ENV"}
         environment = {k: v for k, v in os.environ.items() if k not in drop} | {

@@ -35,6 +35,12 @@ def test_a_security_hub_control_counts_only_for_security_hub(rule: str) -> None:
     assert CATALOG.for_rule("another_source", rule) is None
 
 
+def test_a_check_of_the_scanner_that_comes_by_security_hub_is_known() -> None:
+    found = CATALOG.for_rule("security_hub", "prowler-s3_bucket_level_public_access_block")
+    assert found is not None
+    assert found.info.id == "s3-block-public-access"
+
+
 def test_an_unknown_rule_has_no_playbook() -> None:
     assert CATALOG.for_rule("prowler", "no_such_check") is None
     with pytest.raises(NotFound, match="no-such-playbook"):
