@@ -6,13 +6,14 @@ from typing import Any, BinaryIO
 from bot.ports import Page
 from connectors.jsonstream import pages
 from connectors.registry import Connector
-from connectors.security_hub.mapping import SecurityHubMapper, looks
+from connectors.security_hub.mapping import SecurityHubMapper, decided, looks
 from connectors.security_hub.poller import OPTIONS, check, make_poller
 
 
 def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
     """``aws securityhub get-findings`` output, EventBridge events, ASFF arrays or lines."""
-    return pages(stream, name, wrappers=("Findings", "findings"), looks=lambda raw: looks(raw) or _wraps(raw))
+    found = pages(stream, name, wrappers=("Findings", "findings"), looks=lambda raw: looks(raw) or _wraps(raw))
+    return (decided(page) for page in found)
 
 
 def _wraps(raw: Any) -> bool:

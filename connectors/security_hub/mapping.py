@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from bot.domain.findings import (
     SourceStatus,
     Vulnerability,
 )
+from bot.ports import Page
 from connectors.security_hub.shapes import asff
 from connectors.text import (
     content_hash,
@@ -147,6 +149,28 @@ def looks(raw: Mapping[str, Any]) -> bool:
     return asff(raw) is not None
 
 
+def undecided(raw: Mapping[str, Any]) -> bool:
+    """The check could not tell (WARNING, NOT_AVAILABLE) and nobody has closed it: neither opens nor resolves."""
+    found = asff(raw)
+    return (
+        found is not None and _result(found)[0] is SourceStatus.OTHER and _check(found) in ("WARNING", "NOT_AVAILABLE")
+    )
+
+
+def decided(page: Page) -> Page:
+    """The page without what is undecided, which is counted in a note."""
+    items = tuple(item for item in page.items if not undecided(item))
+    if len(items) == len(page.items):
+        return page
+    left = len(page.items) - len(items)
+    said = f"{left} checks could not tell (WARNING or NOT_AVAILABLE); they were neither opened nor resolved"
+    return replace(page, items=items, notes=(*page.notes, said))
+
+
+def _check(found: Mapping[str, Any]) -> str:
+    return text(obj(found.get("Compliance")).get("Status"), 32).upper()
+
+
 def _known(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     found = asff(raw)
     if found is None or not text(found.get("Id")):
@@ -192,7 +216,7 @@ def _severity(found: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Seve
 def _result(found: Mapping[str, Any]) -> tuple[SourceStatus, str]:
     record = text(found.get("RecordState"), 32).upper()
     workflow = text(obj(found.get("Workflow")).get("Status"), 32).upper()
-    check = text(obj(found.get("Compliance")).get("Status"), 32).upper()
+    check = _check(found)
     word = "/".join(part for part in (record, workflow, check) if part)
     if record == "ARCHIVED":
         return SourceStatus.ARCHIVED, word

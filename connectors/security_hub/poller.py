@@ -21,7 +21,7 @@ from bot.domain.plans import Call
 from bot.ports import Attribution, CloudReader, Page, Poller
 from bot.settings import Settings
 from connectors.registry import check_options
-from connectors.security_hub.mapping import SOURCE
+from connectors.security_hub.mapping import SOURCE, decided
 from connectors.text import when
 
 OPTIONS = (
@@ -147,9 +147,8 @@ class SecurityHubPoller:
                 token, notes = None, ("Security Hub gave a page token twice; the window was ended there",)
             if token:
                 used.add(token)
-            yield Page(
-                items=items, cursor={**state, "window": {**window, "token": token}} if token else None, notes=notes
-            )
+            moved = {**state, "window": {**window, "token": token}} if token else None
+            yield decided(Page(items=items, cursor=moved, notes=notes))
             if token is None:
                 return
             await self._sleep(_PAUSE)

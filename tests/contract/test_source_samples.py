@@ -62,7 +62,8 @@ def test_every_sample_is_understood(source: str, name: str) -> None:
                 mapper.map(item)
         return
     mapped = [mapper.map(item) for item in found]
-    assert mapped
+    undecided = {"eventbridge-custom-action.json", "eventbridge-findings-imported.json"}  # WARNING: see docs/sources.md
+    assert bool(mapped) == (name not in undecided)
     assert len({f.uid for f in mapped}) == len(mapped)
     for item, finding in zip(found, mapped, strict=True):
         assert mapper.sight(item).uid == finding.uid

@@ -69,6 +69,14 @@ def test_three_states_make_one_result(record: str, workflow: str, check: str | N
     assert found.result_word == "/".join(w for w in (record, workflow, check) if w)
 
 
+def test_a_check_that_could_not_tell_is_said_and_neither_opens_nor_resolves() -> None:
+    unsure = [asff(n, Compliance={"Status": word}) for n, word in enumerate(("WARNING", "NOT_AVAILABLE"))]
+    suppressed = asff(3, Compliance={"Status": "WARNING"}, Workflow={"Status": "SUPPRESSED"})
+    (page,) = MANIFEST.read(io.BytesIO(json.dumps([*unsure, suppressed, asff(4)]).encode()), "f.json")
+    assert [item["Id"][-1] for item in page.items] == ["3", "4"]
+    assert page.notes[0].startswith("2 checks could not tell")
+
+
 def test_times_and_counters_change_no_content_but_a_persons_word_does() -> None:
     first = MAPPER.sight(asff())
     later = asff(UpdatedAt="2026-11-25T00:00:00Z", LastObservedAt="2026-11-25T00:00:00Z", ProcessedAt="x")
