@@ -368,13 +368,13 @@ def finding_card(view: FindingView) -> Card:
 
 def findings_card(view: FindingsView) -> Card:
     """A list of findings, and how the filters were read."""
-    said = f"{count(view.total, 'finding')}{' for ' + view.filters if view.filters else ''}."
+    said = f"{count(view.total, 'finding')}{': ' + view.filters if view.filters else ''}."
     lines: tuple[Line, ...] = tuple(
         (
             PRIORITY[line.priority],
             " ",
             Strong(line.title),
-            " · ",
+            "\n",
             SEVERITY[line.severity],
             " · ",
             Code(line.resource),
@@ -389,7 +389,7 @@ def findings_card(view: FindingsView) -> Card:
         summary=said,
         status=(said,),
         body=tuple(body),
-        footer=(("One of them in full: /gatehouse finding ID",),),
+        footer=(("One of them in full: /gatehouse finding ID. Fewer: add filters, for example critical prod.",),),
     )
 
 

@@ -11,7 +11,7 @@ from bot.domain.plans import PlanKind
 from bot.domain.views import CauseView, Notice, Option, PlanView, RequestView
 from bot.settings import Settings
 from cards import blockkit, build
-from cards.model import Ask, Card, Choose, OptionItem, Section, Small
+from cards.model import Ask, Card, Choose, OptionItem, Section
 
 REVIEW, NOT_MINE, SNOOZE, SHOW = "gh.review", "gh.not_mine", "gh.snooze", "gh.show"
 FALLBACK = "-"  # Slack takes no empty option value
@@ -120,7 +120,6 @@ def snooze(view: CauseView, channel: str) -> dict[str, Any]:
             Section((("It stays open and comes back by itself.",),)),
             Choose("days", "For how long?", options),
             Ask("reason", "Why?", hint="Shown on the card and kept.", max_length=500),
-            Small(("To accept the risk for longer, ask for an exception.",)),
         ),
     )
     return blockkit.modal(card, callback_id=SNOOZE, private_metadata=_cause(view, channel), submit="Snooze",

@@ -18,7 +18,7 @@ from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.decisions import ApprovalRule, Choice, RequestState
-from bot.domain.errors import GatehouseError
+from bot.domain.errors import Denied
 from bot.domain.findings import Severity
 from bot.domain.plans import BlastRadius, Call, Change, Plan, PlanKind, Reversibility, Risk, Target
 from bot.domain.principals import Actor, PlatformIdentity, Principal, Standing
@@ -221,6 +221,7 @@ class Services:
     raises: dict[str, Exception] = field(default_factory=dict)
     plan: PlanView = field(default_factory=lambda: plan_view(OptionView(option=Option.ASK, allowed=True)))
     state: RequestState = RequestState.PENDING
+    forbidden: set[str] = field(default_factory=set)
     parse_filters = staticmethod(parse_filters)
 
     def _said(self, name: str, *given: Any) -> None:
@@ -236,6 +237,15 @@ class Services:
         standing = Standing(active=True, guest=False, external=False, bot=False, checked_at=NOW)
         principal = Principal(id=f"{identity.tenant}/{identity.user}", name="Alice")
         return Actor(principal=principal, identity=identity, standing=standing)
+
+    def may(self, actor: Actor, action: str, plan: Plan | None) -> Any:
+        """The policy: refuses what stands in ``forbidden``, as ``PolicyVerdict.require`` does."""
+
+        def require() -> None:
+            if action in self.forbidden:
+                raise Denied(f"no policy lets {actor.principal.name} {action}", rule="guard-stranger", could=("Bob",))
+
+        return SimpleNamespace(require=require)
 
     async def cause(self, cause_id: str) -> CauseView:
         self._said("cause", cause_id)
@@ -400,9 +410,9 @@ def action_body(action: str, value: dict[str, Any], *, trigger: str = "t.1", tea
 async def build_world(path: Path) -> World:
     slack = await FakeSlack().start()
     settings = Settings(
-        slack={"enabled": True, "mode": "http", "team": TEAM},  # type: ignore[arg-type]
-        slack_signing_secret=SECRET,  # type: ignore[arg-type]
-        routing={"owners": {"payments": {"name": "Payments"}}},  # type: ignore[arg-type]
+        slack={"enabled": True, "mode": "http", "team": TEAM},
+        slack_signing_secret=SECRET,
+        routing={"owners": {"payments": {"name": "Payments"}}},
     )
     services, db = Services(), Database(f"sqlite:///{path}/t.db")
     db.write_sync(metadata.create_all)
@@ -414,6 +424,7 @@ async def build_world(path: Path) -> World:
         ids=ids,
         board=services,
         people=services,
+        policy=services,
         approvals=services,
         stewardship=services,
     )
@@ -423,6 +434,3 @@ async def build_world(path: Path) -> World:
     http: TestClient[Any, Any] = TestClient(TestServer(site))
     await http.start_server()
     return World(slack, services, db, app, http)
-
-
-__all__ = ["GatehouseError", "World", "build_world"]

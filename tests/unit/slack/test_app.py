@@ -223,6 +223,23 @@ async def test_snooze_takes_only_the_offered_days(world: World) -> None:
     assert world.services.did("snooze") == [("snooze", "c-1", ACTOR, 7, "later")]
 
 
+@pytest.mark.parametrize(
+    ("verb", "action", "given"),
+    [("not_mine", "pass_on", {"to": "payments", "reason": "x"}), ("snooze", "snooze", {"days": "1", "reason": "x"})],
+)
+async def test_who_may_not_gets_no_dialog_and_a_forged_submission_changes_nothing(
+    world: World, verb: str, action: str, given: dict[str, str]
+) -> None:
+    world.services.forbidden.add(action)
+    await world.click(f"gh.{verb}")
+    view = world.slack.named("views.update")[0]["view"]
+    assert "submit" not in view
+    assert "guard-stranger" in json.dumps(view)
+    await world.submit(f"gh.{verb}", {"c": "c-1", "ch": CHANNEL}, given)
+    assert world.services.did(verb) == []
+    assert "guard-stranger" in world.private
+
+
 async def test_details_are_shown_only_to_who_asked(world: World) -> None:
     await world.click("gh.details")
     assert world.slack.named("chat.postEphemeral")[0]["user"] == ALICE

@@ -82,11 +82,11 @@ async def test_failures_by_their_name(slack: FakeSlack, answer: Any, on_post: ty
     with pytest.raises(on_update):
         await poster.update(CARD, "1.1")
     if answer[2]:
-        assert posting.value.after == 12
+        assert getattr(posting.value, "after", None) == 12
 
 
 async def test_a_server_that_is_not_there_may_be_tried_again() -> None:
-    settings = Settings(slack={"base_url": "http://127.0.0.1:9/api"})  # type: ignore[arg-type]
+    settings = Settings(slack={"base_url": "http://127.0.0.1:9/api"})
     with pytest.raises(RetryLater):
         await SlackPoster(client_for(settings, "xoxb-x")).post(CARD)
 
@@ -115,9 +115,9 @@ async def test_a_lost_post_is_found_by_metadata_or_block_and_a_foreign_one_is_no
 
 def directory(slack: FakeSlack, clock: Clock) -> SlackDirectory:
     settings = Settings(
-        slack={"team": TEAM},  # type: ignore[arg-type]
-        groups={"approvers": {"slack": "S1"}, "named": {"members": ["alice"]}},  # type: ignore[arg-type]
-        governance={"membership_seconds": 60},  # type: ignore[arg-type]
+        slack={"team": TEAM},
+        groups={"approvers": {"slack": "S1"}, "named": {"members": ["alice"]}},
+        governance={"membership_seconds": 60},
     )
     return SlackDirectory(slack.client(), settings, clock)
 
