@@ -52,7 +52,7 @@ async def world(browser: Browser) -> AsyncIterator[World]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def desk(browser: Browser, world: World) -> AsyncIterator[Desk]:
-    page = await browser.new_page(viewport={"width": 1180, "height": 1400}, device_scale_factor=2)
+    page = await browser.new_page(viewport={"width": 1000, "height": 1400}, device_scale_factor=2)
     await page.goto(world.slack_url)
     made = Desk(page)
     yield made

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,10 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
 
     made = await writes(world)
     assert len(made) == 1
-    assert "gatehouse" in str(made[0]["user_agent"]).lower()
+    agent = str(made[0]["user_agent"])
+    for carried in ("gatehouse/", "finding/f-", "plan/", "decision/", "principal/alice"):
+        assert carried in agent, f"the call says neither who decided it nor why: {agent}"
+    assert str(made[0]["key"]).startswith("ASIA"), "a change is made with the keys of the write role, not our own"
 
     await desk.sit_down(slack.OLIVIA, slack.PAYMENTS)
     await desk.open(CARD, "Undo")
@@ -97,6 +102,27 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
 
     assert len(await writes(world)) == 2
     assert await desk.card(CARD).count() == 1, "one card for its whole life"
+
+
+async def test_the_ledger_tells_the_whole_story_and_is_whole(world: World) -> None:
+    async def gatehouse(*words: str) -> dict[str, object]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from bot.cli.main import main; main()",
+            *words,
+            "--json",
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **world.environment()},
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said
+        told: dict[str, object] = json.loads(said)
+        return told
+
+    report = await gatehouse("ledger", "verify")
+    assert report["ok"] is True
+    assert int(str(report["records"])) > 20
 
 
 async def test_the_gate_found_nothing_to_complain_about(world: World, desk: Desk) -> None:
