@@ -9,7 +9,7 @@ Rules
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -85,19 +85,22 @@ class People:
         held = store.get(conn, principal_id)
         return PersonRef(id=held.id, name=held.name, identities=held.identities) if held else person
 
-    def candidates(self) -> Iterable[Actor]:
-        """The people of gatehouse.yml as if their accounts were in good standing: to say who could, never who may."""
+    def candidates(self, groups: Collection[str]) -> Iterable[Actor]:
+        """People of gatehouse.yml in any of these groups, as if in good standing: to say who could, never who may."""
         now = self._clock.now()
         for principal_id, person in self._settings.people.items():
             identities = self._identities(principal_id)
             if not person.active or not identities:
                 continue
             principal = self._principal(principal_id)
+            held = self._named_groups(principal)
+            if held.isdisjoint(groups):
+                continue
             yield Actor(
                 principal=principal,
                 identity=identities[0],
                 standing=Standing(active=True, guest=False, external=False, bot=False, checked_at=now),
-                groups=self._named_groups(principal),
+                groups=held,
             )
 
     def owns(self, owner: str, actor: Actor) -> bool:

@@ -58,7 +58,8 @@ class Policy:
 
     def __init__(self, permits: str, settings: GovernanceSettings) -> None:
         guards = (_HERE / "guards.cedar").read_text("utf-8")
-        self._schema = (_HERE / "gatehouse.cedarschema").read_text("utf-8")
+        schema = (_HERE / "gatehouse.cedarschema").read_text("utf-8")
+        self._schema = cedarpy.Schema.from_str(schema)  # parsed once: parsing is most of the cost of a question
         self._text = f"{permits}\n{guards}"
         self._settings = settings
         self._annotations = _annotations(self._text)
@@ -67,7 +68,7 @@ class Policy:
         # The groups a custom policy names; shown to people who are refused.
         self._named = tuple(dict.fromkeys(_GROUP.findall(permits))) or (DEFAULT_APPROVERS,)
         rules = [rule.model_dump(mode="json") for rule in settings.rules]
-        self.version = digest([self._text, self._schema, rules])[:16]
+        self.version = digest([self._text, schema, rules])[:16]
 
     @classmethod
     def load(cls, settings: GovernanceSettings) -> Policy:
@@ -99,6 +100,10 @@ class Policy:
 
     def approver_groups(self, rule: ApprovalRule) -> tuple[str, ...]:
         return rule.groups or (DEFAULT_APPROVERS,)
+
+    def deciding_groups(self, rule: ApprovalRule) -> frozenset[str]:
+        """The groups in which those who may decide are to be found, as far as groups say it."""
+        return frozenset(rule.groups or self._named)
 
     def could(self, plan: Plan | None, action: str = "approve") -> tuple[str, ...]:
         """Who may, in words, as far as groups say it."""

@@ -395,13 +395,14 @@ class Approvals:
 
     def _could(self, plan: Plan, rule: ApprovalRule, cause: plans.CauseFacts, requester: str) -> tuple[str, ...]:
         """Groups, and the people of gatehouse.yml for whom the policy would say yes."""
-        names = [
-            candidate.principal.name
-            for candidate in self._people.candidates()
-            if self._may_vote(candidate, Choice.APPROVE, plan, cause, rule, requester).allowed
-        ]
-        more = (f"{len(names) - _NAMES_SHOWN} more",) if len(names) > _NAMES_SHOWN else ()
-        return (*self._policy.could(plan), *names[:_NAMES_SHOWN], *more)
+        names: list[str] = []
+        for candidate in self._people.candidates(self._policy.deciding_groups(rule)):
+            if self._may_vote(candidate, Choice.APPROVE, plan, cause, rule, requester).allowed:
+                names.append(candidate.principal.name)
+            if len(names) > _NAMES_SHOWN:
+                names[-1] = "others"
+                break
+        return (*self._policy.could(plan), *names)
 
     def _refuse(
         self, conn: Connection, subject: str, actor: Actor, wanted: str, verdict: PolicyVerdict, now: datetime
@@ -446,7 +447,7 @@ class Approvals:
             requested_at=request.requested_at,
             expires_at=request.expires_at,
             votes=votes,
-            could=self._could(plan, request.rule, cause, request.requested_by),
+            could=() if request.state.is_final else self._could(plan, request.rule, cause, request.requested_by),
             reason=held.reason,
             decided_at=held.decided_at,
         )

@@ -212,7 +212,9 @@ def _empty(folder: Path) -> Path:
 
 
 class World:
-    def __init__(self, path: Path | str, *, risk: Risk = Risk.LOW, **governance: Any) -> None:
+    def __init__(
+        self, path: Path | str, *, risk: Risk = Risk.LOW, lamps: Sequence[str] = ("desk", "hall"), **governance: Any
+    ) -> None:
         self.clock, self.ids, self.cloud = FakeClock(), CountingIds(), Lamps()
         if isinstance(path, Path):
             shutil.copyfile(_empty(path.parent), path)
@@ -225,7 +227,7 @@ class World:
         self.slept: list[float] = []
         self.govern(**governance)
         self.cause = "c-1"
-        for name in ("desk", "hall"):
+        for name in lamps:
             self.cloud.lamps[name] = {"on": True, "colour": "red"}
         self.db.write_sync(self._seed)
 
