@@ -506,15 +506,16 @@ def help_card() -> Card:
 def notice_card(view: Notice) -> Card:
     """A private word: what is so, which rule said so, who could, what to do next."""
     lines: list[Line] = []
+    could = () if all(name in view.mend for name in view.could) else view.could  # said once is enough
     if view.rule:
         lines.append(("Rule: ", Code(view.rule)))
-    if view.could:
-        lines.append(("Who could: ", either(view.could)))
+    if could:
+        lines.append(("Who could: ", either(could)))
     if view.mend:
         lines.append(("What next: ", view.mend))
     spoken = [sentence(view.said)]
-    if view.could:
-        spoken.append(f"Who could: {sentence(either(view.could))}")
+    if could:
+        spoken.append(f"Who could: {sentence(either(could))}")
     if view.mend:
         spoken.append(sentence(view.mend))
     return Card(

@@ -516,3 +516,12 @@ def test_before_anybody_asked_there_is_nothing_to_reject_and_reasons_are_said_on
     assert said.count(why) == 1
     assert "nobody has asked yet" not in said
     assert build.choices(plan_view("x", *options)) == (Option.ASK, Option.REJECT)
+
+
+def test_a_notice_says_who_could_once() -> None:
+    def said(mend: str) -> str:
+        notice = Notice(ok=False, said="No.", mend=mend, rule="r", could=("Bob Brown",))
+        return json.dumps(blockkit.message(build.notice_card(notice))["blocks"])
+
+    assert said("Ask Bob Brown.").count("Bob Brown") == 1
+    assert "Who could: Bob Brown" in said("Try tomorrow.")
