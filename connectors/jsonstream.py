@@ -9,7 +9,6 @@ next object that looks right. Memory is bounded by the largest object allowed, n
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import re
 import zlib
@@ -73,17 +72,13 @@ def _text_source(stream: BinaryIO, trouble: Trouble) -> Callable[[], str]:
     head = stream.read(2)
     source: Any = _Joined(head, stream)
     if head == b"\x1f\x8b":
-        source = gzip.GzipFile(fileobj=source)
+        source = _Unzipped(source, trouble)
     decoder: Any = None
 
     def more() -> str:
         nonlocal decoder
         while True:
-            try:
-                data: bytes = source.read(CHUNK)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                trouble.add("gzip", f"the compressed file is damaged or cut off: {error}")
-                data = b""
+            data: bytes = source.read(CHUNK)
             if decoder is None:
                 if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                     decoder = codecs.getincrementaldecoder("utf-16")("replace")
@@ -105,6 +100,37 @@ class _Joined:
     def read(self, size: int = -1) -> bytes:
         head, self._head = self._head, b""
         return head + self._rest.read(max(size - len(head), 0)) if size >= 0 else head + self._rest.read()
+
+
+class _Unzipped:
+    """Gzip, of which everything before a damage is given (``gzip.GzipFile`` gives nothing of a cut chunk)."""
+
+    def __init__(self, source: _Joined, trouble: Trouble) -> None:
+        self._source, self._trouble = source, trouble
+        self._unzip: Any = zlib.decompressobj(31)
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        out = b""
+        while not out and not self._ended:
+            data = self._unzip.unconsumed_tail or self._unzip.unused_data or self._source.read(1 << 16)
+            if self._unzip.eof:  # several compressed parts one after the other are one file
+                if not data.startswith(b"\x1f"):
+                    self._ended = True
+                    break
+                self._unzip = zlib.decompressobj(31)
+            try:
+                out = self._unzip.decompress(data, size)
+            except zlib.error as error:
+                self._damaged(str(error))
+            else:
+                if not data and not out and not self._unzip.eof:
+                    self._damaged("it ends too early")
+        return out
+
+    def _damaged(self, why: str) -> None:
+        self._ended = True
+        self._trouble.add("gzip", f"the compressed file is damaged or cut off: {why}")
 
 
 class _Reader:

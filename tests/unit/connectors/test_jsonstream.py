@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import io
 import json
 import tracemalloc
@@ -37,6 +38,31 @@ def test_every_shape_gives_the_same_objects(data: str) -> None:
         found, trouble = read(raw, wrappers=("Findings", "findings"))
         assert found == [ONE, TWO, THREE]
         assert not trouble.broken, trouble.rejected
+
+
+def test_of_a_cut_or_damaged_gzip_file_the_good_part_is_read() -> None:
+    rows = [{"a": n, "noise": hashlib.sha256(bytes([n % 256, n // 256])).hexdigest()} for n in range(20_000)]
+    packed = gzip.compress(json.dumps(rows).encode())
+    for data in (packed[: len(packed) // 2], packed[: len(packed) // 2] + b"\xff" * 5000):
+        found, trouble = read(data)
+        assert len(found) > 8000
+        assert found == rows[: len(found)]
+        assert trouble.rejected[0][0] == "gzip"
+    for data in (packed, packed + b"\0" * 10, gzip.compress(b"[]") + packed):
+        found, trouble = read(data)
+        assert found == rows
+        assert not trouble.broken
+
+
+def test_a_zip_bomb_costs_no_memory() -> None:
+    packed = gzip.compress(b"[" + b" " * (120 << 20), compresslevel=9)
+    tracemalloc.start()
+    found, trouble = read(packed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == []
+    assert trouble.broken
+    assert peak < 40 << 20
 
 
 def test_utf16_as_powershell_writes_it() -> None:
