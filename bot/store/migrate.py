@@ -71,7 +71,13 @@ def _upgrade(conn: Connection) -> None:
 
 
 def _with_connection(url: str, fn: Callable[[Connection], T], *, write: bool) -> T:
-    engine = open_engine(url, pool_size=1)
+    try:
+        engine = open_engine(url, pool_size=1)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot make the folder of the database: {error}",
+            mend="Check GATEHOUSE_DATABASE_URL and who may write there.",
+        ) from error
     try:
         for attempt in range(_TRIES):
             try:
@@ -88,10 +94,6 @@ def _with_connection(url: str, fn: Callable[[Connection], T], *, write: bool) ->
         raise SettingsError(
             f"cannot open the database {place}: {error.orig}",
             mend="Check GATEHOUSE_DATABASE_URL, that the server runs and that the folder can be written to.",
-        ) from error
-    except OSError as error:
-        raise SettingsError(
-            f"cannot create the folder of the database: {error}", mend="Check GATEHOUSE_DATABASE_URL."
         ) from error
     finally:
         engine.dispose()

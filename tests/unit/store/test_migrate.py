@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from bot.domain.errors import SettingsError
 from bot.store.database import open_engine
-from bot.store.migrate import head, is_current, upgrade
+from bot.store.migrate import config, head, is_current, upgrade
 from bot.store.tables import metadata
 
 
@@ -94,5 +95,10 @@ def test_a_folder_that_cannot_be_made_says_what_to_check(tmp_path: Path) -> None
         upgrade(f"sqlite:///{tmp_path}/file/g.db")
 
 
-def test_there_is_one_head() -> None:
-    assert head() == "0001"
+def test_there_is_one_line_of_migrations_and_the_newest_is_what_a_database_gets(sqlite_url: str) -> None:
+    assert len(ScriptDirectory.from_config(config()).get_heads()) == 1
+    upgrade(sqlite_url)
+    engine = open_engine(sqlite_url, pool_size=1)
+    with engine.connect() as conn:
+        assert conn.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [head()]
+    engine.dispose()

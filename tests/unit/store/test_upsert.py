@@ -50,7 +50,7 @@ def test_a_row_is_updated_only_where_the_named_column_differs(db: Database) -> N
         news = [resource("a", name="same content"), resource("b", name="new", content="2"), resource("c")]
         upsert(conn, RESOURCES, ["id"], news, differs="content")
         upsert(conn, RESOURCES, ["id"], [resource("c", name="late")], change=[])
-        return dict(conn.execute(select(RESOURCES.c.id, RESOURCES.c.name)).tuples().all())
+        return {row.id: row.name for row in conn.execute(select(RESOURCES.c.id, RESOURCES.c.name))}
 
     assert db.write_sync(write) == {"a": "", "b": "new", "c": ""}
 
