@@ -150,6 +150,40 @@ class AwsSettings(_Section):
     timeout_seconds: float = Field(20, gt=0, description="Longest wait for one AWS call")
 
 
+class SyslogSettings(_Section):
+    """Where ledger events go as RFC 5424 messages; off without a host."""
+
+    host: str = Field("", description="Receiver; empty: no syslog")
+    port: int = Field(6514, ge=1, le=65535, description="Port of the receiver")
+    protocol: Literal["tls", "tcp", "udp"] = Field("tls", description="tls and tcp count octets; udp may lose events")
+    ca_file: Path | None = Field(None, description="CA of the receiver's certificate; the system's when unset")
+    timeout_seconds: float = Field(10, gt=0, description="Longest wait to connect or to write")
+
+
+class SplunkSettings(_Section):
+    """Where ledger events go over the HTTP Event Collector; off without a URL."""
+
+    url: str = Field("", description="Base URL of the collector, https://host:8088; empty: no Splunk")
+    token: SecretStr | None = Field(None, description="Token of the collector")
+    index: str = Field("", description="Index; empty: the token's own")
+    acknowledge: bool = Field(False, description="Wait until Splunk says it is indexed; the token must have it on")
+    ca_file: Path | None = Field(None, description="CA of the collector's certificate; the system's when unset")
+    timeout_seconds: float = Field(10, gt=0, description="Longest wait for one answer")
+
+
+class EvidenceSettings(_Section):
+    """Witnesses of the ledger, and its stream to a SIEM."""
+
+    origin: str = Field("gatehouse", pattern=r"^[\w.:/-]{1,100}$", description="Names this ledger in its checkpoints")
+    checkpoint_file: Path | None = Field(None, description="Witness file, on a disk that the database's owner cannot "
+                                         "write; checkpoints are appended")  # fmt: skip
+    checkpoint_channels: tuple[str, ...] = Field((), description="Channels that get each checkpoint: slack:C02SEC")
+    checkpoint_minutes: int = Field(60, ge=1, description="Least pause between two; none is made while nothing happens")
+    stream_file: Path | None = Field(None, description="Ledger events are appended here as OCSF, one JSON a line")
+    syslog: SyslogSettings = Field(default_factory=lambda: SyslogSettings())
+    splunk: SplunkSettings = Field(default_factory=lambda: SplunkSettings())
+
+
 class SourceSettings(_Section):
     """One source to poll. What stands under ``options`` is the connector's own, see docs/sources.md."""
 
@@ -176,6 +210,7 @@ class Settings(BaseSettings):
     routing: RoutingSettings = Field(default_factory=lambda: RoutingSettings())
     environments: EnvironmentSettings = Field(default_factory=lambda: EnvironmentSettings())
     governance: GovernanceSettings = Field(default_factory=lambda: GovernanceSettings())
+    evidence: EvidenceSettings = Field(default_factory=lambda: EvidenceSettings())
     people: dict[str, PersonSettings] = Field({}, description="Principal id to person")
     groups: dict[str, GroupSettings] = Field({}, description="Group id to group")
 
