@@ -67,8 +67,9 @@ class Scanner:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         out = self.folder / f"{name}.ocsf.json"
-        out.unlink(missing_ok=True)  # the scanner appends
         log = self.folder / f"{name}.log"
+        for old in (out, log):
+            old.unlink(missing_ok=True)  # the scanner appends
         command = [self.prowler, "aws", "-f", REGION, "-M", "json-ocsf", "-F", name, "-o", str(self.folder)]
         command += ["--no-banner", "--no-color", "--ignore-exit-code-3", "--aws-retries-max-attempts", "1"]
         command += ["--scan-unused-services", "--log-level", "ERROR", "--log-file", str(log), "-c", *checks]
