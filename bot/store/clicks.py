@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from .tables import ClickRow
 
@@ -29,23 +30,20 @@ def receive(
     conn: Connection, *, click_id: str, platform: str, kind: str, identity: str, payload: str, now: datetime
 ) -> bool:
     """Store a click; False when this very click was stored before (the platform sent it again)."""
-    if conn.execute(select(CLICKS.c.id).where(CLICKS.c.id == click_id)).first():
-        return False
-    conn.execute(
-        insert(CLICKS),
-        {
-            "id": click_id,
-            "platform": platform,
-            "kind": kind,
-            "principal_id": "",
-            "identity": identity,
-            "payload": payload,
-            "received_at": now,
-            "state": "received",
-            "outcome": "",
-        },
-    )
-    return True
+    row = {
+        "id": click_id,
+        "platform": platform,
+        "kind": kind,
+        "principal_id": "",
+        "identity": identity,
+        "payload": payload,
+        "received_at": now,
+        "state": "received",
+        "outcome": "",
+    }
+    # One statement: two replicas may be handed the same click at the same time.
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    return bool(conn.execute(insert(CLICKS).values(row).on_conflict_do_nothing()).rowcount)
 
 
 def finish(conn: Connection, click_id: str, *, state: str, outcome: str, principal_id: str = "", now: datetime) -> None:
