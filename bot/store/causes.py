@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, distinct, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from bot.domain.errors import NotFound
 from bot.domain.findings import OPEN_STATUSES, Status
@@ -17,7 +17,7 @@ from bot.domain.triage import Ssvc
 from . import posts
 from .outbox import OUTBOX
 from .tables import CauseRow, FindingRow
-from .upsert import chunks, upsert
+from .upsert import chunks, sqlite_time, upsert
 
 CAUSES = CauseRow.__table__  # type: ignore[attr-defined]
 FINDINGS = FindingRow.__table__  # type: ignore[attr-defined]
@@ -105,9 +105,8 @@ def _refresh(
     seeds: Mapping[str, Seed],
     fresh: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> list[Refreshed]:
-    # Locked in the order of their ids (PostgreSQL): what a person changes meanwhile waits and is not overwritten.
-    stored = select(CAUSES).where(CAUSES.c.id.in_(cause_ids)).order_by(CAUSES.c.id).with_for_update()
-    old = {row.id: row for row in conn.execute(stored)}
+    old = _stored(conn, cause_ids)
+    wall = now if conn.dialect.name == "postgresql" else sqlite_time(now)
     counts = _count(conn, [found for found in cause_ids if found in old or found not in fresh])
     encoded: dict[tuple[str, ...], str] = {}
     rows: list[dict[str, Any]] = []
@@ -123,12 +122,13 @@ def _refresh(
             row = _first_row(seed, count, encoded[seed.channels], now)
             is_fresh = row["state"] == "open"
         else:
-            row = _next_row(was, seed, counts.get(cause_id, Counts()), encoded, now)
-            if all(getattr(was, name) == row[name] for name in _SHOWN):
+            row = _next_row(was, seed, counts.get(cause_id, Counts()), encoded, wall)
+            if row == was:
                 continue
-            row |= {"revision": was.revision + 1, "changed_at": now}
-            urgent = row["priority"] == 1 and was.priority > 1
-            is_fresh = row["state"] == "open" and (was.state == "resolved" or urgent)
+            row["revision"] += 1
+            row["changed_at"] = now
+            urgent = row["priority"] == 1 and was["priority"] > 1
+            is_fresh = row["state"] == "open" and (was["state"] == "resolved" or urgent)
         rows.append(row)
         news.append((was is not None, is_fresh))
     upsert(conn, CAUSES, ["id"], rows)
@@ -169,41 +169,46 @@ def _count_rows(rows: Mapping[str, Mapping[str, Any]]) -> Counts:
     return counts
 
 
+def _stored(conn: Connection, cause_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """The rows as the driver gives them: on SQLite times stay text, which goes back as it came."""
+    # Locked in the order of their ids (PostgreSQL): what a person changes meanwhile waits and is not overwritten.
+    if conn.dialect.name == "postgresql":
+        query = f"SELECT {_NAMES} FROM causes WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE"  # noqa: S608 own columns
+        rows = conn.exec_driver_sql(query, {"ids": cause_ids})
+    else:
+        marks = ",".join("?" * len(cause_ids))
+        query = f"SELECT {_NAMES} FROM causes WHERE id IN ({marks})"  # noqa: S608 only question marks
+        rows = conn.exec_driver_sql(query, tuple(cause_ids))
+    return {row[0]: dict(zip(_COLUMNS, row, strict=True)) for row in rows}
+
+
 def _count(conn: Connection, cause_ids: list[str]) -> dict[str, Counts]:
     if not cause_ids:
         return {}
-    return {row[0]: Counts(*row[1:]) for row in conn.execute(_COUNTS, {"causes": cause_ids})}
+    if conn.dialect.name == "postgresql":
+        rows = conn.exec_driver_sql(_COUNTS.format(some="= ANY(%(ids)s)"), {"ids": cause_ids})
+    else:
+        marks = ",".join("?" * len(cause_ids))
+        rows = conn.exec_driver_sql(_COUNTS.format(some=f"IN ({marks})"), tuple(cause_ids))
+    return {row[0]: Counts(*row[1:]) for row in rows}
 
 
 _OPEN_SET = frozenset(OPEN)
-_IS_OPEN = FINDINGS.c.status.in_(OPEN)
-
-
-def _counts_query() -> Any:
-    def of_open(column: Any) -> Any:
-        return case((_IS_OPEN, column))
-
-    return (
-        select(
-            FINDINGS.c.cause_id,
-            func.count().label("total"),
-            func.count(of_open(1)).label("open"),
-            func.sum(case((FINDINGS.c.status == Status.EXCEPTED.value, 1), else_=0)).label("excepted"),
-            func.max(of_open(case((FINDINGS.c.severity == 99, 0), else_=FINDINGS.c.severity))).label("severity"),
-            func.min(of_open(FINDINGS.c.priority)).label("priority"),
-            func.min(of_open(FINDINGS.c.due)).label("due"),
-            func.count(distinct(of_open(FINDINGS.c.resource_uid))).label("resources"),
-            func.min(FINDINGS.c.first_seen).label("first_seen"),
-        )
-        .where(FINDINGS.c.cause_id.in_(bindparam("causes", expanding=True)))
-        .group_by(FINDINGS.c.cause_id)
-    )
-
-
-_COUNTS = _counts_query()
+_IS_OPEN = f"status IN ({', '.join(repr(status) for status in OPEN)})"
+_COUNTS = f"""
+SELECT cause_id, count(*),
+       count(CASE WHEN {_IS_OPEN} THEN 1 END),
+       count(CASE WHEN status = '{Status.EXCEPTED.value}' THEN 1 END),
+       max(CASE WHEN {_IS_OPEN} THEN CASE WHEN severity = 99 THEN 0 ELSE severity END END),
+       min(CASE WHEN {_IS_OPEN} THEN priority END),
+       min(CASE WHEN {_IS_OPEN} THEN due END),
+       count(DISTINCT CASE WHEN {_IS_OPEN} THEN resource_uid END),
+       min(first_seen)
+FROM findings WHERE cause_id {{some}} GROUP BY cause_id
+"""  # noqa: S608 constants of ours
 
 _COLUMNS = tuple(column.name for column in CAUSES.columns)
-_SHOWN = tuple(name for name in _COLUMNS if name not in {"revision", "changed_at"})
+_NAMES = ", ".join(_COLUMNS)
 
 
 def _first_row(seed: Seed, count: Counts, channels: str, now: datetime) -> dict[str, Any]:
@@ -239,9 +244,9 @@ def _first_row(seed: Seed, count: Counts, channels: str, now: datetime) -> dict[
 
 
 def _next_row(
-    was: Row[Any], seed: Seed | None, count: Counts, encoded: Mapping[tuple[str, ...], str], now: datetime
+    was: dict[str, Any], seed: Seed | None, count: Counts, encoded: Mapping[tuple[str, ...], str], now: Any
 ) -> dict[str, Any]:
-    row = dict(was._mapping)
+    row = dict(was)
     if seed is not None:
         # Settings and playbooks may have changed since; what makes the key cannot.
         row |= {"playbook": seed.playbook, "account_name": seed.account_name, "owner": seed.owner,

@@ -74,12 +74,17 @@ class _Compiled:
             out.append(tuple(values))
         return out
 
-    def _bind(self, moment: datetime) -> Any:
+    def _bind(self, moment: datetime | str) -> Any:
+        if isinstance(moment, str):
+            return moment  # as SQLite gave it
         if moment.utcoffset() is None:
             raise ValueError("times must be aware")
-        utc = moment.astimezone(UTC)
-        # The text SQLAlchemy writes for a DateTime on SQLite, so that both compare and sort as one.
-        return utc.strftime("%Y-%m-%d %H:%M:%S.%f") if self._sqlite else utc
+        return sqlite_time(moment) if self._sqlite else moment.astimezone(UTC)
+
+
+def sqlite_time(moment: datetime) -> str:
+    """The text SQLAlchemy writes for a DateTime on SQLite, so that both compare and sort as one."""
+    return moment.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
 def _build(
