@@ -57,4 +57,7 @@ async def desk(browser: Browser, world: World) -> AsyncIterator[Desk]:
     made = Desk(page)
     yield made
     await made.close_all()
+    assert world.gate.acks, "no interaction passed through the gate"
+    assert [ack for ack in world.gate.acks if not ack["ok"]] == []
+    assert [c for c in world.gate.calls if not c["ok"] and c["error"] != "ratelimited"] == []
     await page.close()

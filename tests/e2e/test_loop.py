@@ -17,11 +17,12 @@ from tests.e2e.desk import Desk
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 CARD = "EBS snapshot is not public"
+OTHER = "RDS snapshot is not publicly shared"  # who is refused is refused there, so that no test waits for another
 PICTURES = Path(__file__).parents[2] / "docs" / "cards"
 
 
 async def shared_with(world: World) -> list[dict[str, str]]:
-    """Who may read the ledger's snapshot, asked from the cloud itself."""
+    """Who may read the ledger's disk snapshot, asked from the cloud itself."""
     answer = await asyncio.to_thread(
         world.account().client("ec2").describe_snapshot_attribute,
         SnapshotId=world.company.ids["snapshot/ledger-2026-06"],
@@ -31,34 +32,54 @@ async def shared_with(world: World) -> list[dict[str, str]]:
     return shared
 
 
-async def writes(world: World) -> list[dict[str, object]]:
-    calls = await world.aws.calls(writes=True)
-    return [call for call in calls if call["action"] == "ModifySnapshotAttribute"]
+async def database_shared_with(world: World) -> list[str]:
+    """Who may restore the reporting database's snapshot."""
+    answer = await asyncio.to_thread(
+        world.account().client("rds").describe_db_snapshot_attributes, DBSnapshotIdentifier="reporting-before-upgrade"
+    )
+    attributes = answer["DBSnapshotAttributesResult"]["DBSnapshotAttributes"]
+    return [value for a in attributes if a["AttributeName"] == "restore" for value in a["AttributeValues"]]
 
 
-async def test_an_outsider_is_refused_and_nothing_changes(world: World, desk: Desk) -> None:
-    before = await shared_with(world)
-    assert before == [{"Group": "all"}]
-    await desk.sit_down(slack.OSCAR, slack.PAYMENTS)
-    await desk.says(CARD, "Open")
-    plan = await desk.open(CARD)
+async def writes(world: World, action: str) -> list[dict[str, object]]:
+    return [call for call in await world.aws.calls(writes=True) if call["action"] == action]
+
+
+async def gatehouse(world: World, *words: str) -> dict[str, object]:
+    """What the command line says, as JSON."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from bot.cli.main import main; main()",
+        *words,
+        "--json",
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **world.environment()},
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said
+    told: dict[str, object] = json.loads(said)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("who", "why"), [(slack.OSCAR, "guest"), (slack.NORA, "not bound to a person")], ids=["a guest", "a newcomer"]
+)
+async def test_an_outsider_is_refused_and_nothing_changes(
+    world: World, desk: Desk, who: slack.Member, why: str
+) -> None:
+    assert await database_shared_with(world) == ["all"]
+    await desk.sit_down(who, slack.PAYMENTS)
+    await desk.says(OTHER, "Open")
+    plan = await desk.open(OTHER)
     assert "You cannot decide this, and why" in plan
-    assert "guest" in plan.lower()
+    assert why in plan
     assert "cloud-approvers" in plan, "a refusal says who could"
-    assert await desk.modal.locator(".modal-btn.primary").count() == 0
+    assert await desk.modal.locator(".modal-btn.primary").count() == 0, "nothing to send"
     await desk.close()
-    await desk.says(CARD, "Open")
-    assert await shared_with(world) == before
-    assert await writes(world) == []
-
-
-async def test_a_newcomer_may_look_and_cannot_approve(world: World, desk: Desk) -> None:
-    await desk.sit_down(slack.NORA, slack.PAYMENTS)
-    plan = await desk.open(CARD)
-    assert "not bound to a person" in plan
-    assert await desk.modal.locator(".modal-btn.primary").count() == 0
-    await desk.close()
-    assert await writes(world) == []
+    await desk.says(OTHER, "Open")
+    assert await database_shared_with(world) == ["all"]
+    assert await writes(world, "ModifyDBSnapshotAttribute") == []
 
 
 async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: Desk) -> None:
@@ -81,7 +102,7 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
     await desk.says(CARD, "Fixed and verified", "Alice Anderson")
     assert await shared_with(world) == []
 
-    made = await writes(world)
+    made = await writes(world, "ModifySnapshotAttribute")
     assert len(made) == 1
     agent = str(made[0]["user_agent"])
     for carried in ("gatehouse/", "finding/f-", "plan/", "decision/", "principal/alice"):
@@ -100,33 +121,9 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
     await desk.says(CARD, "Undone")
     assert await shared_with(world) == before
 
-    assert len(await writes(world)) == 2
+    assert len(await writes(world, "ModifySnapshotAttribute")) == 2
     assert await desk.card(CARD).count() == 1, "one card for its whole life"
 
-
-async def test_the_ledger_tells_the_whole_story_and_is_whole(world: World) -> None:
-    async def gatehouse(*words: str) -> dict[str, object]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from bot.cli.main import main; main()",
-            *words,
-            "--json",
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, **world.environment()},
-        )
-        said, _ = await process.communicate()
-        assert process.returncode == 0, said
-        told: dict[str, object] = json.loads(said)
-        return told
-
-    report = await gatehouse("ledger", "verify")
+    report = await gatehouse(world, "ledger", "verify")
     assert report["ok"] is True
-    assert int(str(report["records"])) > 20
-
-
-async def test_the_gate_found_nothing_to_complain_about(world: World, desk: Desk) -> None:
-    assert world.gate.acks, "no interaction passed through the gate"
-    assert [ack for ack in world.gate.acks if not ack["ok"]] == []
-    refused = [c for c in world.gate.calls if not c["ok"] and c["error"] != "ratelimited"]
-    assert refused == []
+    assert int(str(report["records"])) > 10
