@@ -28,6 +28,7 @@ from bot.domain.findings import (
     SourceStatus,
     Vulnerability,
 )
+from connectors.console import console_url
 from connectors.text import (
     content_hash,
     environment_of,
@@ -152,6 +153,7 @@ class ProwlerMapper:
             remediation_cli=command,
             references=references,
             url=next((r for r in references if "hub.prowler.com/" in r), ""),
+            console_url=console_url(resource.uid),
             extra={
                 "scope": scope_of(raw),
                 "check": check,

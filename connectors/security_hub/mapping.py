@@ -30,6 +30,7 @@ from bot.domain.findings import (
 )
 from bot.ports import Page
 from connectors.security_hub.shapes import asff
+from connectors.console import console_url
 from connectors.text import (
     content_hash,
     environment_of,
@@ -132,6 +133,7 @@ class SecurityHubMapper:
             remediation_cli=_command(found),
             references=_references(found, remediation),
             url=_url(found),
+            console_url=console_url(resource.uid),
             extra={
                 # Says which page of the cloud it belongs to. No scan of Security Hub is ever complete: what leaves
                 # is ARCHIVED, and a finding that moves while pages are read would seem to be missing.
