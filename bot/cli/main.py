@@ -6,21 +6,16 @@ Exit codes: 0 done, 1 the answer is no (a check failed, something was lost), 2 w
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bot import __version__
-from bot.domain.errors import BadInput, GatehouseError, NotFound, SettingsError
-
-if TYPE_CHECKING:
-    from bot.settings import Settings
+from bot.cli import ledger
+from bot.cli.common import Config, Json, errors, print_json, read_settings
+from bot.domain.errors import BadInput
 
 app = typer.Typer(
     name="gatehouse",
@@ -30,46 +25,8 @@ app = typer.Typer(
     help="Cloud-security findings to their owners, and fixes only after an authorised click.",
 )
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
-ledger_app = typer.Typer(
-    no_args_is_help=True, help="The append-only record of every input, verdict, decision and change."
-)
 app.add_typer(db_app, name="db")
-app.add_typer(ledger_app, name="ledger")
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file (default: GATEHOUSE_CONFIG or gatehouse.yml).")
-]
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Our errors become one clear sentence on standard error and an exit code."""
-    try:
-        yield
-    except GatehouseError as error:
-        typer.secho(f"gatehouse: {error.reason}", err=True, fg="red")
-        if error.mend:
-            typer.secho(error.mend, err=True)
-        code = 2 if isinstance(error, SettingsError | BadInput | NotFound) else 1
-        raise typer.Exit(code) from error
-
-
-def _settings(config: Path | None) -> Settings:
-    from bot.settings import load_settings
-
-    settings = load_settings(config)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    return settings
-
-
-def _print_json(value: Any) -> None:
-    import orjson
-
-    data = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+app.add_typer(ledger.app, name="ledger")
 
 
 def _version(value: bool) -> None:
@@ -97,7 +54,7 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="Folder to keep its data in (default: a temporary one).")] = None,
 ) -> None:
     """A whole company on this machine: simulated AWS, real findings, a Slack in the browser, the bot unchanged."""
-    with _errors():
+    with errors():
         from bot.sandbox.demo import main as run
 
         raise typer.Exit(run(port=port, scan=scan, seed=seed, data_dir=data))
@@ -106,7 +63,7 @@ def demo(
 def _serve(config: Path | None, *, listen: bool) -> None:
     from bot.composition import serve as run
 
-    settings = _settings(config)
+    settings = read_settings(config)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -120,14 +77,14 @@ def _serve(config: Path | None, *, listen: bool) -> None:
 @app.command()
 def serve(config: Config = None) -> None:
     """Run the bot: clicks, polls, executions and messages."""
-    with _errors():
+    with errors():
         _serve(config, listen=True)
 
 
 @app.command()
 def worker(config: Config = None) -> None:
     """Run a replica that polls, executes and sends, and takes no clicks."""
-    with _errors():
+    with errors():
         _serve(config, listen=False)
 
 
@@ -139,16 +96,16 @@ def ingest(
     config: Config = None,
 ) -> None:
     """Store findings from files and say what was understood. Exit 0: nothing was lost; 1: something was kept aside."""
-    with _errors():
+    with errors():
         from bot.cli.ingest import ingest_files
 
-        settings = _settings(config)
+        settings = read_settings(config)
         for file in files:
             if not file.is_file():
                 raise BadInput(f"{file} is not a file", mend="Name the files to read.")
         reports = asyncio.run(ingest_files(settings, source, files, quiet=json))
         if json:
-            _print_json(reports)
+            print_json(reports)
         raise typer.Exit(1 if any(r["rejected"] for r in reports) else 0)
 
 
@@ -163,24 +120,24 @@ def findings(
     config: Config = None,
 ) -> None:
     """List findings, most urgent first. With --json: an array of every one that matches."""
-    with _errors():
+    with errors():
         from bot.cli.findings import show_findings
 
         words = [*(filters or []), *([f"status:{status}"] if status != "open" else [])]
-        result = asyncio.run(show_findings(_settings(config), " ".join(words), limit=limit, as_json=json))
+        result = asyncio.run(show_findings(read_settings(config), " ".join(words), limit=limit, as_json=json))
         if json:
-            _print_json(result)
+            print_json(result)
 
 
 @app.command()
 def check(json: Json = False, config: Config = None) -> None:
     """The doctor: settings, database, tokens, scopes, policy, sources, cloud; each with how to mend it."""
-    with _errors():
+    with errors():
         from bot.cli.doctor import run_checks
 
         results = asyncio.run(run_checks(config))
         if json:
-            _print_json([r.as_dict() for r in results])
+            print_json([r.as_dict() for r in results])
         else:
             from bot.cli.doctor import print_results
 
@@ -191,37 +148,11 @@ def check(json: Json = False, config: Config = None) -> None:
 @db_app.command("upgrade")
 def db_upgrade(config: Config = None) -> None:
     """Create or migrate the database."""
-    with _errors():
+    with errors():
         from bot.store.migrate import upgrade
 
-        upgrade(_settings(config).database_url.get_secret_value())
+        upgrade(read_settings(config).database_url.get_secret_value())
         typer.echo("The database is up to date.")
-
-
-@ledger_app.command("verify")
-def ledger_verify(json: Json = False, config: Config = None) -> None:
-    """Walk the whole chain. Exit 1 and the first bad record where it does not hold."""
-    with _errors():
-        from dataclasses import asdict
-
-        from bot.store import ledger
-        from bot.store.database import Database
-        from bot.store.migrate import upgrade
-
-        url = _settings(config).database_url.get_secret_value()
-        upgrade(url)
-        db = Database(url)
-        try:
-            report = db.read_sync(ledger.verify)
-        finally:
-            db.close_sync()
-        if json:
-            _print_json(asdict(report))
-        elif report.ok:
-            typer.echo(f"The ledger holds: {report.records} records, head {report.head[:16]}.")
-        else:
-            typer.secho(f"The ledger is broken at record {report.first_bad}: {report.why}.", err=True, fg="red")
-        raise typer.Exit(0 if report.ok else 1)
 
 
 def main() -> None:

@@ -77,11 +77,11 @@ def build(
     *,
     origin: str,
     now: datetime,
-    against: Sequence[Checkpoint] = (),
+    against: Sequence[tuple[Checkpoint, str]] = (),
     made_by: str = "gatehouse",
 ) -> dict[str, Any]:
     """The pack. Raises ``GatehouseError`` when the ledger does not verify: a broken log proves nothing."""
-    report = checkpoints.verify(conn, [(each, "the file you named") for each in against])
+    report = checkpoints.verify(conn, against)
     if not report.ok:
         raise GatehouseError(
             f"the ledger is broken at record {report.first_bad}: {report.why}",
@@ -99,7 +99,7 @@ def build(
     known = {
         row.size: Checkpoint(row.origin, row.size, row.root, row.at) for row in ledger.checkpoints(conn)[-EARLIER:]
     }
-    known |= {each.size: each for each in against}
+    known |= {each.size: each for each, _ in against}
     pack: dict[str, Any] = {
         "format": verifier.FORMAT,
         "about": question.as_dict(),
