@@ -29,8 +29,8 @@ from bot.domain.findings import (
     Vulnerability,
 )
 from bot.ports import Page
-from connectors.security_hub.shapes import asff
 from connectors.console import console_url
+from connectors.security_hub.shapes import asff
 from connectors.text import (
     content_hash,
     environment_of,
