@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ async def writes(world: World, action: str) -> list[dict[str, object]]:
     return [call for call in await world.aws.calls(writes=True) if call["action"] == action]
 
 
-async def gatehouse(world: World, *words: str) -> dict[str, object]:
+async def gatehouse(world: World, *words: str) -> Any:
     """What the command line says, as JSON."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -58,8 +59,13 @@ async def gatehouse(world: World, *words: str) -> dict[str, object]:
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said
-    told: dict[str, object] = json.loads(said)
-    return told
+    return json.loads(said)
+
+
+async def open_snapshots(world: World) -> list[str]:
+    """Public snapshots of production among the open findings, as a pipe would read them."""
+    findings = await gatehouse(world, "findings", "prod")
+    return [f["resource_uid"] for f in findings if f["rule_uid"] == "ec2_ebs_public_snapshot"]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,7 @@ async def test_an_outsider_is_refused_and_nothing_changes(
 async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: Desk) -> None:
     before = await shared_with(world)
     assert before == [{"Group": "all"}]
+    assert len(await open_snapshots(world)) == 1
 
     await desk.sit_down(slack.OLIVIA, slack.PAYMENTS)
     if os.environ.get("UPDATE_PICTURES") == "1":
@@ -101,6 +108,7 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
     await desk.choose("Approve")
     await desk.says(CARD, "Fixed and verified", "Alice Anderson")
     assert await shared_with(world) == []
+    assert await open_snapshots(world) == [], "fixed and verified is no longer open"
 
     made = await writes(world, "ModifySnapshotAttribute")
     assert len(made) == 1
@@ -122,8 +130,9 @@ async def test_the_loop_from_card_to_verified_fix_and_back(world: World, desk: D
     assert await shared_with(world) == before
 
     assert len(await writes(world, "ModifySnapshotAttribute")) == 2
+    assert len(await open_snapshots(world)) == 1, "what was undone is open again"
     assert await desk.card(CARD).count() == 1, "one card for its whole life"
 
     report = await gatehouse(world, "ledger", "verify")
     assert report["ok"] is True
-    assert int(str(report["records"])) > 10
+    assert report["records"] > 10
