@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 CLOSED = frozenset({SourceStatus.RESOLVED, SourceStatus.ARCHIVED, SourceStatus.DELETED})
 _TO_JSON = Finding.__pydantic_serializer__.to_json  # bytes at once, model_dump_json goes over a string
+MEMO = 20_000  # entries
 _UID = 600  # indexed text has to fit an index row of PostgreSQL
 _WORD = 200
 # uid, source, title, rule, reason, content, scope, resource uid, name, type, region, provider, account uid, name
@@ -77,6 +78,21 @@ class Stored:
     newest: datetime | None = None
 
 
+@dataclass(slots=True)
+class Memo:
+    """What a run has worked out already. Bounded: an estate of any size is polled in the same memory."""
+
+    places: dict[Any, tuple[Environment, str, Route]] = field(default_factory=dict)
+    causes: dict[tuple[str, ...], causes.Seed] = field(default_factory=dict)
+    playbooks: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def trim(self) -> None:
+        stores: tuple[dict[Any, Any], ...] = (self.places, self.causes, self.playbooks)
+        for kept in stores:
+            if len(kept) > MEMO:
+                kept.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What stays the same over a run."""
@@ -87,6 +103,7 @@ class Context:
     source: str
     poll_id: str
     asked: Asked
+    memo: Memo = field(default_factory=Memo)
 
 
 def store_page(conn: Connection, context: Context, mapper: FindingMapper, page: Page, now: datetime) -> Stored:
@@ -118,9 +135,8 @@ class _PageWork:
         self.moves: dict[str, list[str]] = {"resolved": [], "reopened": [], "suppressed": []}
         self._router: Router | None = None
         self._overrides: dict[str, Override] = {}
-        self._playbooks: dict[str, str] = {}
-        self._causes: dict[tuple[str, ...], str] = {}  # what makes a key -> id
-        self._places: dict[Any, tuple[Environment, str, Route]] = {}
+        self.memo = context.memo
+        self.memo.trim()
 
     # --- the hot path ------------------------------------------------------------------------------------------------
 
@@ -322,39 +338,53 @@ class _PageWork:
             router = self._router = Router(self.context.settings.routing)
         facts = Facts.of(finding)
         key = (self.context.asked(facts), finding.environment_hint)
-        found = self._places.get(key)
+        found = self.memo.places.get(key)
         if found is None:
             environment, why = environment_of(facts, finding.environment_hint, self.context.settings.environments)
             facts.environment = environment.value
-            found = self._places[key] = (environment, why, router.by_rules(facts))
+            found = self.memo.places[key] = (environment, why, router.by_rules(facts))
         return found
 
     def _cause(self, finding: Finding, environment: str, route: Route) -> tuple[str, str]:
-        account = finding.account
-        template = template_of(finding.resource.tags) if finding.resource.tags else ""
-        rule = finding.rule_uid or finding.title
-        known = (rule, account.provider, account.uid, environment, route.owner, template)
-        found = self._causes.get(known)
-        if found is None or found not in self.seeds:
+        """Id of the cause and its owner as it stands: people's word over the rules'."""
+        account, tags = finding.account, finding.resource.tags
+        template = template_of(tags) if tags else ""
+        # A key is cut to less than these, so what agrees here agrees there.
+        rule = finding.rule_uid[:_WORD] or f"title {finding.title[:_WORD]}"
+        known = (
+            finding.source,
+            rule,
+            account.provider,
+            account.uid[:_WORD],
+            environment,
+            route.owner,
+            template[:_WORD],
+        )
+        base = self.memo.causes.get(known)
+        if base is None:
             playbook = self._playbook(finding.source, finding.rule_uid)
             key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner, template=template)
-            found = self._causes[known] = cause_id(key)
-            override = self._overrides.get(key)
-            if override is not None and self._router is not None:
-                route = self._router.passed_on(override)
-            self.seeds[found] = causes.Seed(
-                id=found, key=key, title=clean(finding.title), rule_uid=clean(finding.rule_uid, _WORD),
+            base = self.memo.causes[known] = causes.Seed(
+                id=cause_id(key), key=key, title=clean(finding.title), rule_uid=clean(finding.rule_uid, _WORD),
                 source=finding.source, playbook=playbook, provider=clean(account.provider, _WORD),
                 account_uid=clean(account.uid, _WORD), account_name=clean(account.name),
                 environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
             )  # fmt: skip
-        return found, self.seeds[found].owner
+        seed = self.seeds.get(base.id)
+        if seed is None:
+            override = self._overrides.get(base.key)
+            seed = base
+            if override is not None and self._router is not None:
+                to = self._router.passed_on(override)
+                seed = replace(base, owner=to.owner, owner_reason=clean(to.reason), channels=to.channels)
+            self.seeds[base.id] = seed
+        return base.id, seed.owner
 
     def _playbook(self, source: str, rule: str) -> str:
-        known = self._playbooks.get(rule)
+        known = self.memo.playbooks.get((source, rule))
         if known is None:
             playbook = self.context.catalog.for_rule(source, rule)
-            known = self._playbooks[rule] = playbook.info.id if playbook is not None else ""
+            known = self.memo.playbooks[source, rule] = playbook.info.id if playbook is not None else ""
         return known
 
     def _inventory(
