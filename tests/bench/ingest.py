@@ -4,7 +4,8 @@
 
 The core design: orjson, one hash look-up per page of 500, pydantic for changed rows only, SQLAlchemy Core upsert of one
 table of 26 columns with 4 indexes, an outbox row for each. Intake does what the product needs on top of it:
-observations with the raw payload, resources, accounts, triage with reasons, routing, causes, announcements, ledger, cursor.
+observations with the raw payload, resources, accounts, triage with reasons, routing, causes, announcements, ledger,
+the cursor. In these data nearly every finding touches another cause: the hardest case for recounting them.
 
 Every figure is taken in a process of its own (peak memory is that process's), reading the same file line by line.
 """
@@ -48,12 +49,10 @@ _RANK = {"CRITICAL": 5, "HIGH": 4, "MEDIUM": 3, "LOW": 2}
 
 
 def generate(path: Path, count: int, seed: int = 20250101) -> None:
-    """CNAPP-like issues of 2.4 to 3.0 KB: 400 rules, 200 accounts (Zipf), 60 owners, 12 regions, 3 % critical, all open."""
+    """CNAPP-like issues of 2.4 to 3.0 KB: 400 rules, 200 accounts (Zipf), 60 owners; all open."""
     rng = random.Random(seed)
     weights = [1 / (n + 1) for n in range(200)]
-    words = (
-        "public access allows anyone role policy bucket network encryption key rotation logging instance secret".split()
-    )
+    words = ["public", "access", "allows", "anyone", "role", "policy", "bucket", "network", "encryption", "key"]
     with path.open("wb") as out:
         for number in range(count):
             account = rng.choices(range(200), weights)[0]
@@ -73,7 +72,8 @@ def generate(path: Path, count: int, seed: int = 20250101) -> None:
                     "subscription": {"id": f"{100000000000 + account}", "name": f"acct-{account}"},
                     "tags": {"owner": f"team-{account % 60}", "env": rng.choice(["prod", "dev"]) if account % 9 == 0
                              else ("prod" if account % 3 else "dev"), "cost": str(rng.randrange(1000))},
-                    "exposed": rng.random() < 0.1, "providerData": {"k" + str(k): rng.getrandbits(60) for k in range(18)},
+                    "exposed": rng.random() < 0.1,
+                    "providerData": {"k" + str(k): rng.getrandbits(60) for k in range(18)},
                 },
                 "vuln": {"id": f"CVE-2025-{rng.randrange(9999)}", "cvss": rng.randrange(40, 100) / 10,
                          "epss": rng.random() ** 6, "kev": rng.random() < 0.01} if rng.random() < 0.3 else None,
@@ -109,8 +109,9 @@ META = MetaData()
 CORE = Table(
     "core_findings", META, Column("id", String, primary_key=True),
     *(Column(name, String) for name in (
-        "source", "uid", "title", "description", "rule_id", "severity", "status", "account_id", "account_name", "region",
-        "provider", "resource_id", "resource_name", "resource_type", "owner", "environment", "cve", "content_hash", "url")),
+        "source", "uid", "title", "description", "rule_id", "severity", "status", "account_id", "account_name",
+        "region", "provider", "resource_id", "resource_name", "resource_type", "owner", "environment", "cve",
+        "content_hash", "url")),
     Column("cvss", Float), Column("epss", Float), Column("score", Integer), Column("exposed", Boolean),
     Column("first_seen", DateTime(timezone=True)), Column("updated_at", DateTime(timezone=True)),
     Index("ix_c1", "status", "severity", "account_id"), Index("ix_c2", "status", "severity", "owner"),
@@ -285,7 +286,11 @@ def written(url: str, table: str) -> int:
 
 def child(url: str, path: Path, design: str) -> dict[str, Any]:
     started, cpu = time.perf_counter(), time.process_time()
-    more = intake_run(url, path) if design == "intake" else core_run(url, path) or {}
+    more: dict[str, Any] = {}
+    if design == "intake":
+        more = intake_run(url, path)
+    else:
+        core_run(url, path)
     return {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu,
             "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **more}  # fmt: skip
 
@@ -341,12 +346,15 @@ def main() -> None:
     print("| database | design | first, us (CPU) | unchanged, us (CPU) | rows written unchanged | peak MiB |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for r in results:
-        print(f"| {r['database']} | {r['design']} | {r['first_us']:.0f} ({r['first_cpu_us']:.0f}) | {r['unchanged_us']:.1f} "
-              f"({r['unchanged_cpu_us']:.1f}) | {r['rows_written_unchanged']} | {r['peak_mib']:.0f} |")  # fmt: skip
+        first = f"{r['first_us']:.0f} ({r['first_cpu_us']:.0f})"
+        again = f"{r['unchanged_us']:.1f} ({r['unchanged_cpu_us']:.1f})"
+        rows = r["rows_written_unchanged"]
+        print(f"| {r['database']} | {r['design']} | {first} | {again} | {rows} | {r['peak_mib']:.0f} |")
     for core, ours in zip(results[::2], results[1::2], strict=True):
-        print(f"\n{core['database']}: intake / core = {ours['first_us'] / core['first_us']:.2f} first, "
-              f"{ours['unchanged_us'] / core['unchanged_us']:.2f} unchanged "
-              f"(CPU {ours['first_cpu_us'] / core['first_cpu_us']:.2f}, {ours['unchanged_cpu_us'] / core['unchanged_cpu_us']:.2f})")  # fmt: skip
+        wall, cpu = (ours[f"first{kind}"] / core[f"first{kind}"] for kind in ("_us", "_cpu_us"))
+        print(f"\n{core['database']}: intake / core = {wall:.2f} first (CPU {cpu:.2f})", end=", ")
+        wall, cpu = (ours[f"unchanged{kind}"] / core[f"unchanged{kind}"] for kind in ("_us", "_cpu_us"))
+        print(f"{wall:.2f} unchanged (CPU {cpu:.2f})")
 
 
 if __name__ == "__main__":
