@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,8 +45,10 @@ def build_engine(
     directories: Mapping[Platform, Directory] | None = None,
     clouds: CloudFactory | None = None,
     worker: str | None = None,
+    confirm: Callable[[], Awaitable[None]] | None = None,
 ) -> Engine:
-    """Open (and migrate) the database and wire the services."""
+    """Open (and migrate) the database and wire the services. ``confirm`` is asked right before each change."""
+    from bot.durable.guard import GuardedClouds
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
@@ -66,6 +68,8 @@ def build_engine(
     db = Database(url)
     catalog = builtin_catalog()
     clouds = clouds or AwsClouds(settings.aws, write_operations=write_operations())
+    if confirm is not None:
+        clouds = GuardedClouds(clouds, confirm)
     policy = Policy.load(settings.governance)
     people = People(db, settings, dict(directories or {}), clock, ids)
     planner = Planner(db, catalog, clouds, clock, ids, settings.governance)
@@ -132,6 +136,8 @@ async def serve(
     from aiohttp import web
 
     from bot.delivery import Deliverer
+    from bot.durable.service import Durable
+    from bot.durable.work import Work
     from bot.polling import Polling
     from bot.scheduler import Scheduler
     from handlers.health import routes as health
@@ -147,11 +153,20 @@ async def serve(
         client = make_client(settings)
         posters["slack"] = SlackPoster(client)
         directories[Platform.SLACK] = SlackDirectory(client, settings, clock, team=settings.slack.team)
-    engine = build_engine(settings, directories=directories, clock=clock, ids=ids, clouds=clouds)
     worker = worker_name(ids)
+
+    async def confirm() -> None:
+        await durable.membership.confirm()
+
+    engine = build_engine(
+        settings, directories=directories, clock=clock, ids=ids, clouds=clouds, worker=worker, confirm=confirm
+    )
+    durable = Durable(engine.db, worker, clock)
     deliverer = Deliverer(engine.db, engine.board, posters, clock, worker, ids, fallback=settings.routing.fallback)
     polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)
-    scheduler = Scheduler(polling, sources(settings), (engine.stewardship.wake_due, engine.approvals.expire_due), clock)
+    housekeeping = (engine.stewardship.wake_due, engine.approvals.expire_due)
+    work = Work(durable, engine.db, engine.executor, polling, sources(settings), deliverer, housekeeping, clock)
+    scheduler = Scheduler(durable, work.ticks(), clock)
     web_app = web.Application(client_max_size=1 << 20)
     checks: dict[str, health.Check] = {"database": lambda: engine.db.read(_answers)}
     connection = None
@@ -171,10 +186,12 @@ async def serve(
             await web.TCPSite(runner, settings.host, settings.port).start()
         if connection is not None:
             await connection.start()
+        await durable.start()
         scheduler.start()
         tasks = [
             asyncio.create_task(deliverer.run(stop), name="deliverer"),
-            asyncio.create_task(_execute(engine, stop), name="executor"),
+            asyncio.create_task(durable.run(stop), name="durable"),
+            asyncio.create_task(work.hand_over(stop), name="executions"),
         ]
         if ready is not None:
             ready.set()
@@ -187,6 +204,7 @@ async def serve(
         stop.set()
         await scheduler.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await durable.stop()
         if connection is not None:
             await connection.close()
         await runner.cleanup()
@@ -200,18 +218,3 @@ def _answers(conn: Connection) -> None:
 async def _connected(connection: SlackConnection) -> None:
     if not connection.connected:
         raise GatehouseError("Slack's socket is not open")
-
-
-async def _execute(engine: Engine, stop: asyncio.Event, idle: float = 0.3) -> None:
-    """Run approved executions until ``stop``; an error of one is logged and its lease runs out, nothing is lost."""
-    while not stop.is_set():
-        try:
-            worked = await engine.executor.work_once()
-        except Exception:
-            log.exception("executor failed; the execution is taken up again when its lease runs out")
-            worked = 0
-        if not worked:
-            try:
-                await asyncio.wait_for(stop.wait(), idle)
-            except TimeoutError:
-                continue
