@@ -8,6 +8,7 @@ from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_sdk.errors import SlackApiError
+from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import GatehouseError, SettingsError
@@ -152,4 +153,22 @@ class SlackConnection:
     async def _receive(self, request: web.Request) -> web.Response:
         if (request.content_length or 0) > MAX_BODY:
             return web.Response(status=413)
-        return await to_aiohttp_response(await self._app.async_dispatch(await to_bolt_request(request)))
+        if not self._signed(request, await request.read()):
+            # Before anything is parsed: Bolt reads the body first, so that a stranger could make it stumble.
+            return web.Response(status=401)
+        try:
+            asked = await to_bolt_request(request)
+        except (ValueError, RecursionError):
+            return web.Response(status=400)
+        return await to_aiohttp_response(await self._app.async_dispatch(asked))
+
+    def _signed(self, request: web.Request, body: bytes) -> bool:
+        secret = self._settings.slack_signing_secret
+        stamp = request.headers.get("x-slack-request-timestamp", "")
+        sealed = request.headers.get("x-slack-signature", "")
+        if secret is None or not (stamp.isascii() and stamp.isdigit() and len(stamp) < 16 and sealed.isascii()):
+            return False
+        try:
+            return SignatureVerifier(secret.get_secret_value()).is_valid(body, stamp, sealed)
+        except UnicodeDecodeError:
+            return False

@@ -42,6 +42,7 @@ from .poster import open_direct
 from .web import call
 
 log = logging.getLogger(__name__)
+AT_ONCE = 8  # pieces of work under way: more would be no quicker, and every acknowledgement would wait behind them
 PATIENCE = 10.0  # the longest Retry-After a private answer waits out
 Work = Callable[[], Awaitable[Notice | None]]
 
@@ -52,13 +53,18 @@ class Desk:
     def __init__(self, engine: Engine, settings: Settings, client: AsyncWebClient) -> None:
         self.engine, self.settings, self.client = engine, settings, client
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     # --- running work ------------------------------------------------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._in_turn(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
+        async with self._turns:
+            await work
 
     async def drain(self, seconds: float = 20) -> None:
         """Wait for what was begun; what does not end in time is left to the journal."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.domain.principals import Platform, PlatformIdentity
 
+_IDS_MAX = 3_000  # Slack's own limit of private metadata; a button's value is shorter
 _ID = re.compile(r"[A-Za-z0-9_:.\-]{1,120}")
 
 
@@ -64,9 +65,11 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
 
 def ids_of(text: Any) -> dict[str, Any]:
     """The ids in a button's value or a modal's private metadata; anything else is dropped."""
+    if isinstance(text, str) and len(text) > _IDS_MAX:
+        return {}
     try:
         data = json.loads(text or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     if not isinstance(data, dict):
         return {}
@@ -102,12 +105,16 @@ def verb_of(action_id: str) -> str:
 def answers(view: Mapping[str, Any]) -> dict[str, str]:
     """What was typed and chosen, by input id."""
     made: dict[str, str] = {}
-    for block, fields in ((view.get("state") or {}).get("values") or {}).items():
-        field = (fields or {}).get("v") or {}
+    for block, fields in _fields(_fields(view.get("state")).get("values")).items():
+        field = _fields(_fields(fields).get("v"))
         option = field.get("selected_option")
         value = option.get("value") if isinstance(option, dict) else field.get("value")
         made[str(block)] = str(value or "").strip()
     return made
+
+
+def _fields(thing: Any) -> Mapping[str, Any]:
+    return thing if isinstance(thing, Mapping) else {}
 
 
 def click_id(body: Mapping[str, Any]) -> str:
