@@ -43,6 +43,9 @@ class ApprovalRule(_Frozen):
     owner_apart: bool = False  # nor the owner of the change
     expires_minutes: int = Field(default=240, ge=1)
     typed_confirmation: bool = False
+    break_glass: bool = False  # one person of ``break_glass_groups`` may act alone in an emergency
+    break_glass_groups: tuple[str, ...] = ()
+    break_glass_minutes: int = Field(default=15, ge=1)
 
 
 class ApprovalRequest(_Frozen):
@@ -69,6 +72,13 @@ class Vote(_Frozen):
     reason: str = ""
     at: datetime
     withdrawn_at: datetime | None = None
+    stands_for: str = ""  # principal id in whose stead it was cast; "" for one's own
+    delegation_id: str = ""
+
+    @property
+    def counts_for(self) -> str:
+        """A vote counts once for the person it stands for."""
+        return self.stands_for or self.principal_id
 
 
 class Decision(_Frozen):

@@ -272,6 +272,8 @@ def live_votes(conn: Connection, request_id: str) -> list[tuple[Vote, PlatformId
                 choice=Choice(r.choice),
                 reason=r.reason,
                 at=utc(r.at),
+                stands_for=r.stands_for,
+                delegation_id=r.delegation_id,
             ),
             PlatformIdentity.model_validate_json(r.identity),
         )
@@ -290,6 +292,27 @@ def save_vote(conn: Connection, vote: Vote, identity: PlatformIdentity) -> None:
     values = vote.model_dump(exclude={"choice"})
     values |= {"choice": vote.choice.value, "identity": as_text(identity.model_dump(mode="json"))}
     conn.execute(insert(VOTES), values)
+
+
+def withdraw_vote(conn: Connection, vote_id: str, now: datetime) -> None:
+    conn.execute(update(VOTES).where(VOTES.c.id == vote_id).values(withdrawn_at=now))
+
+
+def pending_requests(conn: Connection) -> list[str]:
+    rows = conn.execute(
+        select(REQUESTS.c.id).where(REQUESTS.c.state == RequestState.PENDING.value).order_by(REQUESTS.c.requested_at)
+    )
+    return [row.id for row in rows]
+
+
+def rebind_request(conn: Connection, request_id: str, rule: ApprovalRule, policy_version: str) -> None:
+    """Put a waiting request under the policy in force; what its card showed is stale from here on."""
+    values = {
+        "rule": as_text(rule.model_dump(mode="json")),
+        "policy_version": policy_version,
+        "revision": REQUESTS.c.revision + 1,
+    }
+    conn.execute(update(REQUESTS).where(REQUESTS.c.id == request_id).values(values))
 
 
 # --- decisions and executions ----------------------------------------------------------------------------------------

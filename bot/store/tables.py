@@ -295,6 +295,8 @@ class VoteRow(SQLModel, table=True):
     reason: str = ""
     at: datetime
     withdrawn_at: datetime | None = None
+    stands_for: str = ""  # the principal in whose stead it was cast; "" for one's own
+    delegation_id: str = ""
 
 
 class DecisionRow(SQLModel, table=True):
@@ -507,6 +509,58 @@ class ReplicaRow(SQLModel, table=True):
     state: str  # alive | dead | stopped
     started_ms: int = Field(sa_type=BigInteger)
     beat_ms: int = Field(sa_type=BigInteger)
+
+
+class FreezeRow(SQLModel, table=True):
+    """Changes stop in this scope until somebody ends it."""
+
+    __tablename__ = "freezes"
+
+    id: str = Field(primary_key=True)
+    kind: str  # all | env | account
+    value: str = ""  # the environment or account; "" for all
+    by: str
+    reason: str
+    at: datetime
+    ended_at: datetime | None = None
+    ended_by: str = ""
+
+
+class DelegationRow(SQLModel, table=True):
+    """One person lets another vote in their stead, within a scope, until a date."""
+
+    __tablename__ = "delegations"
+
+    id: str = Field(primary_key=True)
+    from_id: str
+    from_identity: str  # PlatformIdentity as JSON, to look the person up again
+    to_id: str = Field(index=True)
+    playbooks: str = "[]"  # JSON arrays of patterns; empty: any
+    environments: str = "[]"
+    accounts: str = "[]"
+    reason: str
+    at: datetime
+    until: datetime
+    ended_at: datetime | None = None
+
+
+class BreakGlassRow(SQLModel, table=True):
+    """An execution let through by one person in an emergency; open until another person has reviewed it."""
+
+    __tablename__ = "break_glass"
+
+    id: str = Field(primary_key=True)
+    request_id: str = Field(unique=True)
+    cause_id: str
+    by: str
+    identity: str  # PlatformIdentity as JSON
+    reason: str
+    at: datetime
+    until: datetime
+    asked_at: datetime  # when a review was last asked for
+    reviewed_by: str = ""
+    reviewed_at: datetime | None = None
+    review: str = ""
 
 
 metadata = SQLModel.metadata
