@@ -20,7 +20,7 @@ from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
-from bot.ports import ChatPoster, CloudFactory, Directory
+from bot.ports import ChatPoster, CloudFactory, Directory, EventSink
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,6 +122,24 @@ def sources(settings: Settings) -> list[Source]:
     return made
 
 
+def event_sinks(settings: Settings) -> list[EventSink]:
+    """Where the ledger streams to; ``SettingsError`` where one is configured by half."""
+    from bot.evidence.siem import JsonLines
+
+    evidence, made = settings.evidence, list[EventSink]()
+    if evidence.stream_file is not None:
+        made.append(JsonLines(evidence.stream_file))
+    if evidence.syslog.host:
+        from connectors.syslog import SyslogSink
+
+        made.append(SyslogSink(evidence.syslog))
+    if evidence.splunk.url:
+        from connectors.splunk import HecSink
+
+        made.append(HecSink(evidence.splunk))
+    return made
+
+
 async def serve(
     settings: Settings,
     *,
@@ -138,6 +156,8 @@ async def serve(
     from bot.delivery import Deliverer
     from bot.durable.service import Durable
     from bot.durable.work import Work
+    from bot.evidence.checkpoints import Checkpoints
+    from bot.evidence.siem import SiemStream
     from bot.polling import Polling
     from bot.scheduler import Scheduler
     from handlers.health import routes as health
@@ -164,7 +184,9 @@ async def serve(
     durable = Durable(engine.db, worker, clock)
     deliverer = Deliverer(engine.db, engine.board, posters, clock, worker, ids, fallback=settings.routing.fallback)
     polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)
-    housekeeping = (engine.stewardship.wake_due, engine.approvals.expire_due)
+    checkpoints = Checkpoints(engine.db, settings, clock, ids)
+    siem = SiemStream(engine.db, event_sinks(settings), clock, ids, worker, tell=settings.routing.fallback)
+    housekeeping = (engine.stewardship.wake_due, engine.approvals.expire_due, checkpoints.tick, siem.tick)
     work = Work(durable, engine.db, engine.executor, polling, sources(settings), deliverer, housekeeping, clock)
     scheduler = Scheduler(durable, work.ticks(), clock)
     web_app = web.Application(client_max_size=1 << 20)
@@ -208,6 +230,7 @@ async def serve(
         if connection is not None:
             await connection.close()
         await runner.cleanup()
+        await siem.close()
         await engine.db.close()
 
 

@@ -194,3 +194,17 @@ class MessageFinder(Protocol):
     """What a poster may offer besides: look up whether ``message`` (by its ``key``) was posted after all."""
 
     async def find(self, message: Message) -> str | None: ...
+
+
+# --- SIEM ------------------------------------------------------------------------------------------------------------
+
+
+class EventSink(Protocol):
+    """Takes OCSF events. ``send`` returns once all were taken, else raises: ``RetryLater``, ``OutcomeUnknown`` (they
+    are sent again: ``metadata.uid`` tells doubles apart) or ``Refused``/``Relogin`` (a person must mend something)."""
+
+    name: str  # stands in the database beside the cursor: two sinks never share one
+
+    async def send(self, events: Sequence[Mapping[str, Any]]) -> None: ...
+
+    async def close(self) -> None: ...
