@@ -1,10 +1,11 @@
 # The two commands of the README are `make demo` and `make test`; each makes its own virtual environment.
 PYTHON ?= python3
 VENV ?= .venv
+PYTEST ?= -n auto
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test lint format install bench lab clean
+.PHONY: demo test test-faults lint format install bench lab clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' || \
@@ -24,6 +25,10 @@ test: lint
 	  echo "note: no Chromium found, so the browser tests are left out; Debian: apt-get install chromium fonts-noto-color-emoji"
 	$(BIN)/python -m pytest $(PYTEST)
 
+# Every call of the approval loop fails once in every way: docs/reliability.md.
+test-faults: $(STAMP)
+	GATEHOUSE_FAULTS=all $(BIN)/python -m pytest tests/faults -n 2 $(PYTEST)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,6 +42,10 @@ format: $(STAMP)
 # Figures of docs/performance.md; N findings (default 100000).
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.ingest $(BENCH)
+
+# All playbooks against the real scanner: docs/playbooks.md.
+lab: $(STAMP)
+	$(BIN)/python -m tests.lab.scan $(LAB)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info
