@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
+from sqlalchemy import Connection
 
 from bot.domain.decisions import Choice
 from bot.domain.errors import (
@@ -42,7 +43,7 @@ from .poster import open_direct
 from .web import call
 
 log = logging.getLogger(__name__)
-AT_ONCE = 8  # pieces of work under way: more would be no quicker, and every acknowledgement would wait behind them
+AT_ONCE = 16  # pieces of work under way: more would be no quicker, and every acknowledgement would wait behind them
 PATIENCE = 10.0  # the longest Retry-After a private answer waits out
 Work = Callable[[], Awaitable[Notice | None]]
 
@@ -54,6 +55,8 @@ class Desk:
         self.engine, self.settings, self.client = engine, settings, client
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._arrived: list[tuple[dict[str, Any], asyncio.Future[bool]]] = []
+        self._storing: asyncio.Task[None] | None = None
 
     # --- running work ------------------------------------------------------------------------------------------------
 
@@ -73,11 +76,40 @@ class Desk:
 
     async def receive(self, click: str, kind: str, origin: Origin, payload: str) -> bool:
         """Journal it. False when it was delivered before."""
-        identity = origin.identity.model_dump_json()
-        return await self.engine.db.write(
-            clicks.receive, click_id=click, platform="slack", kind=kind, identity=identity, payload=payload,
-            now=self.engine.clock.now(),
-        )  # fmt: skip
+        row = {"click_id": click, "platform": "slack", "kind": kind, "identity": origin.identity.model_dump_json(),
+               "payload": payload, "now": self.engine.clock.now()}  # fmt: skip
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._arrived.append((row, stored))
+        if self._storing is None or self._storing.done():
+            self._storing = asyncio.create_task(self._store())
+        return await stored
+
+    async def _store(self) -> None:
+        """What arrived while the last transaction ran goes into the next one together: no click waits for another's."""
+        while self._arrived:
+            batch, self._arrived = self._arrived, []
+            try:
+                new = await self.engine.db.write(_receive_all, [row for row, _ in batch])
+            except Exception as error:
+                if len(batch) > 1:  # what one of them suffers from is not to be the others' loss
+                    for alone in batch:
+                        await self._store_alone(*alone)
+                elif not batch[0][1].done():
+                    batch[0][1].set_exception(error)
+                continue
+            for (_, stored), is_new in zip(batch, new, strict=True):
+                if not stored.done():
+                    stored.set_result(is_new)
+
+    async def _store_alone(self, row: dict[str, Any], stored: asyncio.Future[bool]) -> None:
+        try:
+            new = await self.engine.db.write(_receive_all, [row])
+        except Exception as error:
+            if not stored.done():
+                stored.set_exception(error)
+        else:
+            if not stored.done():
+                stored.set_result(new[0])
 
     async def run(self, origin: Origin, work: Work, click: str = "") -> None:
         """Do it, tell how it ended, and close the journal row."""
@@ -314,6 +346,10 @@ class Desk:
             await self._call(lambda: self.client.views_publish(user_id=origin.user, view=view))
         except ConnectorError as error:
             log.warning("the home page of %s could not be published: %s", origin.user, error.reason)
+
+
+def _receive_all(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    return [clicks.receive(conn, **row) for row in rows]
 
 
 def as_notice(error: GatehouseError) -> Notice:
