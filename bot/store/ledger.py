@@ -33,6 +33,15 @@ GENESIS = "0" * 64
 _LOCK = 0x6761_7465
 
 
+def _upsert(new: Any) -> Any:
+    return new.on_conflict_do_update(index_elements=["seq", "level"], set_={"hash": new.excluded.hash})
+
+
+# Built once, so that SQLAlchemy compiles them once: this is on the path of every page and click.
+_KEEP = {"postgresql": _upsert(postgresql.insert(NODES)), "sqlite": _upsert(sqlite.insert(NODES))}
+_LAST = select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1)
+
+
 @dataclass(frozen=True, slots=True)
 class Witness:
     """What somebody saw earlier: the log of ``size`` records had this root (hex). ``where`` it was noted."""
@@ -76,7 +85,7 @@ def lock(conn: Connection) -> None:
 def append(conn: Connection, *, kind: str, subject: str, actor: str, body: Mapping[str, Any], now: datetime) -> int:
     """Append one record and return its sequence number. ``actor`` is a principal id or "gatehouse"."""
     lock(conn)
-    last = conn.execute(select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1)).first()
+    last = conn.execute(_LAST).first()
     seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
     at, written = now.isoformat(), canonical(body).decode()
     row = {"seq": seq, "at": at, "kind": kind, "subject": subject, "actor": actor, "body": written, "prev": prev}
@@ -96,9 +105,7 @@ def _grow(conn: Connection, seq: int, prev: str, hash_: str) -> None:
         made.append({"seq": seq, "level": level, "hash": value.hex()})
     if made:
         # After a truncation nodes of the cut records may still stand: they are derived, the record is what counts.
-        new = postgresql.insert(NODES) if conn.dialect.name == "postgresql" else sqlite.insert(NODES)
-        new = new.values(made)
-        conn.execute(new.on_conflict_do_update(index_elements=["seq", "level"], set_={"hash": new.excluded.hash}))
+        conn.execute(_KEEP[conn.dialect.name], made)
 
 
 def _node(conn: Connection, level: int, position: int) -> bytes:

@@ -23,8 +23,6 @@ from connectors.syslog import SyslogSink, sender
 FORM = re.compile(
     rb"<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([!-~]+) gatehouse - ([!-~]{1,32}) - (\{.*\})"
 )
-    rb"<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([!-~]+) gatehouse - ([!-~]{1,32}) - (\{.*\})"
-)
 
 
 def event(number: int, text: str = "line one\nline two \u00e9") -> dict[str, Any]:
