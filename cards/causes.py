@@ -409,14 +409,9 @@ def cause_lines(lines: tuple[CauseLine, ...], total: int, limit: int = LINES) ->
         )
         parts.append(Section(((PRIORITY[line.priority], " ", Strong(line.title)), about)))
         value = ids(c=line.id)
-        parts.append(
-            Buttons(
-                (
-                    Button("gh.review", "Review fix", value, spoken=f"Review the fix of: {line.title}"),
-                    Button("gh.details", "Details", value, spoken=f"Details of: {line.title}"),
-                )
-            )
-        )
+        details = Button("gh.details", "Details", value, spoken=f"Details of: {line.title}")
+        review = Button("gh.review", "Review fix", value, spoken=f"Review the fix of: {line.title}")
+        parts.append(Buttons((review, details) if line.fixable else (details,)))
     if total > min(len(lines), limit):
         parts.append(Small((f"… and {total - min(len(lines), limit):,} more: /gatehouse findings",)))
     return parts

@@ -162,6 +162,7 @@ class CauseLine(_View):
     due: datetime | None = None
     stage: Stage = Stage.OPEN
     channel: str = ""
+    fixable: bool = True  # a playbook of ours can fix it
 
 
 class Option(StrEnum):

@@ -249,6 +249,7 @@ class Board:
                 due=r.due,
                 stage=Stage.RUNNING if r.id in running else Stage.WAITING if r.id in waiting else Stage(r.state),
                 channel=address or next(iter(json.loads(r.channels)), ""),
+                fixable=bool(r.playbook),
             )
             for r in rows
         )

@@ -222,8 +222,10 @@ def _execution(conn: Connection, settings: Settings, fix: _Fix) -> ExecutionView
     decided = conn.execute(select(DECISIONS.c.decided_by).where(DECISIONS.c.id == row.decision_id)).scalar()
     voters: list[str] = json.loads(decided) if decided else []
     known = people(conn, settings, voters)
-    steps = conn.execute(select(STEPS).where(STEPS.c.execution_id == row.id).order_by(STEPS.c.position))
-    applied = row.state in {ExecutionState.SUCCEEDED, ExecutionState.UNVERIFIED}
+    steps = conn.execute(select(STEPS).where(STEPS.c.execution_id == row.id).order_by(STEPS.c.position)).all()
+    # A fix that failed half-way is offered too: what it did change can be taken back.
+    changed = row.state == ExecutionState.FAILED and any(s.state == StepState.DONE for s in steps)
+    applied = changed or row.state in {ExecutionState.SUCCEEDED, ExecutionState.UNVERIFIED}
     reversible = fix.plan is not None and fix.plan.reversibility is not Reversibility.NONE
     return ExecutionView(
         id=row.id,

@@ -525,3 +525,19 @@ def test_a_notice_says_who_could_once() -> None:
 
     assert said("Ask Bob Brown.").count("Bob Brown") == 1
     assert "Who could: Bob Brown" in said("Try tomorrow.")
+
+
+def test_a_list_offers_a_fix_only_where_there_is_one() -> None:
+    line = CauseLine(id="c-1", title="t", priority=Priority.P2, owner="o", where="w", open_count=1)
+    digest = DigestView(
+        channel="slack:C1",
+        since=NOW,
+        until=NOW,
+        revision=1,
+        counts=((Priority.P2, 1),),
+        lines=(line, line.model_copy(update={"id": "c-2", "fixable": False})),
+        total=2,
+    )
+    blocks = blockkit.message(build.digest_card(digest))["blocks"]
+    offered = [[e["action_id"] for e in block["elements"]] for block in blocks if block["type"] == "actions"]
+    assert offered == [["gh.review", "gh.details"], ["gh.details"]]
