@@ -243,12 +243,20 @@ class Deliverer:
                 await self._call(poster.update(message, message_id))
             except OutcomeUnknown as error:
                 raise RetryLater(error.reason) from error  # an update may be repeated
-        await self._db.write(self._sent, one, slot.id, message_id, revision)
+        await self._record(one, slot.id, message_id, revision, posted=fresh)
 
     async def _once(self, one: Claimed, poster: ChatPoster, message: Message) -> None:
         if not await self._look(one, poster, message, doubtful=one.doubtful):
             await self._post(one, poster, message)
-        await self._db.write(self._sent, one, None, "", -1)
+        await self._record(one, None, "", -1, posted=True)
+
+    async def _record(self, one: Claimed, slot: str | None, message_id: str, revision: int, *, posted: bool) -> None:
+        """Write down that it was sent. Where that fails, the next attempt has to look before it posts."""
+        try:
+            await self._db.write(self._sent, one, slot, message_id, revision)
+        except Exception as error:
+            said = f"sent, but that could not be recorded ({type(error).__name__})"
+            raise (_still_in_doubt(said, None) if posted else RetryLater(said)) from error
 
     async def _look(self, one: Claimed, poster: ChatPoster, message: Message, *, doubtful: bool) -> str:
         """The id of the message when an earlier attempt posted it after all, else "" and it may be posted."""

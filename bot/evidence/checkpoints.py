@@ -95,7 +95,13 @@ def append_file(path: Path, new: Sequence[Checkpoint]) -> None:
 def in_file(settings: Settings) -> list[Checkpoint]:
     """What the configured witness file holds; nothing when there is no such file (yet)."""
     path = settings.evidence.checkpoint_file
-    return read_file(path) if path is not None and path.exists() else []
+    if path is None or not path.exists():
+        return []
+    with path.open("rb") as file:
+        start = file.read(400)
+    # A crash in the middle of the very first one: nothing is in it yet, and nothing else either.
+    torn = start.count(b"\n") < 4 and settings.evidence.origin.encode().startswith(start.split(b"\n")[0])
+    return [] if torn else read_file(path)
 
 
 def verify(conn: Connection, seen: Sequence[tuple[Checkpoint, str]] = ()) -> ledger.LedgerReport:
