@@ -47,11 +47,9 @@ _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 def encode32(data: bytes) -> str:
     number = int.from_bytes(data, "big")
     if len(data) == 10:  # the size of nearly all ids, in two characters a step
-        pairs = _PAIRS
-        return (
-            f"{pairs[number >> 70]}{pairs[number >> 60 & 1023]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"
-            f"{pairs[number >> 30 & 1023]}{pairs[number >> 20 & 1023]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
-        )
+        n, pairs = number, _PAIRS
+        high = pairs[n >> 70] + pairs[n >> 60 & 1023] + pairs[n >> 50 & 1023] + pairs[n >> 40 & 1023]
+        return high + pairs[n >> 30 & 1023] + pairs[n >> 20 & 1023] + pairs[n >> 10 & 1023] + pairs[n & 1023]
     length = -(-len(data) * 8 // 5)
     return "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in reversed(range(length)))
 
