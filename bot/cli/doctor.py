@@ -77,12 +77,13 @@ async def _database(settings: Settings) -> str:
 
 
 async def _ledger(settings: Settings) -> str:
-    from bot.store import ledger
+    from bot.evidence import checkpoints
     from bot.store.database import Database
 
+    seen = [(each, str(settings.evidence.checkpoint_file)) for each in checkpoints.in_file(settings)]
     db = Database(settings.database_url.get_secret_value())
     try:
-        report = await db.read(ledger.verify)
+        report = await db.read(checkpoints.verify, seen)
     finally:
         await db.close()
     if not report.ok:

@@ -26,6 +26,7 @@ _INFORMATIONAL, _LOW, _MEDIUM, _HIGH = 1, 2, 3, 4
 _KINDS: Mapping[str, tuple[int, int]] = {
     "source.polled": (_SCAN, 2),  # Completed
     "source.failed": (_SCAN, 6),  # Error
+    "source.failing": (_SCAN, 6),
     "source.recovered": (_SCAN, 8),  # Resumed
     "findings.page": (_SCAN, _OTHER),
     "findings.vanished": (_SCAN, _OTHER),
@@ -42,11 +43,27 @@ _KINDS: Mapping[str, tuple[int, int]] = {
     "cause.woken": (_ENTITY, _RESUME),
     "risk.accepted": (_ENTITY, _CREATE),
     "risk.expired": (_ENTITY, _DEACTIVATE),
+    "delegation.made": (_ENTITY, _CREATE),
+    "delegation.ended": (_ENTITY, _DEACTIVATE),
+    "freeze.began": (_ENTITY, 8),  # Enable
+    "freeze.ended": (_ENTITY, 9),  # Disable
+    "replica.dead": (_ENTITY, _DEACTIVATE),
 }
-_FAILED = ("refused", "source.failed", "step.failed", "execution.blocked", "execution.failed", "request.voided")
+_FAILED = (
+    "refused",
+    "source.failed",
+    "source.failing",
+    "step.failed",
+    "execution.blocked",
+    "execution.failed",
+    "request.voided",
+)
 _SEVERITY: Mapping[str, int] = {
     "refused": _MEDIUM,
     "source.failed": _MEDIUM,
+    "source.failing": _MEDIUM,
+    "replica.dead": _MEDIUM,
+    "freeze.began": _MEDIUM,
     "step.failed": _MEDIUM,
     "step.unknown": _HIGH,
     "execution.blocked": _MEDIUM,
@@ -139,7 +156,7 @@ def _status(kind: str, body: Any) -> int:
 def _severity(kind: str, body: Any, status: int) -> int:
     if kind == "execution.finished" and status == _FAILURE:
         return _HIGH
-    return _HIGH if "break" in kind else _SEVERITY.get(kind, _INFORMATIONAL)
+    return _HIGH if "glass" in kind else _SEVERITY.get(kind, _INFORMATIONAL)
 
 
 def _why(body: Any) -> str:

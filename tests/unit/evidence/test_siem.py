@@ -251,7 +251,7 @@ def event(kind: str, body: Mapping[str, Any] | None = None, actor: str = "alice"
 
 
 @pytest.mark.parametrize(
-    "kind", [*ocsf._KINDS, "execution.finished", "step.done", "standing.granted", "breakglass.used"]
+    "kind", [*ocsf._KINDS, "execution.finished", "step.done", "standing.granted", "break_glass.used"]
 )
 def test_every_kind_becomes_an_event_with_what_its_class_requires(kind: str) -> None:
     made = event(kind)
@@ -274,7 +274,7 @@ def test_every_kind_becomes_an_event_with_what_its_class_requires(kind: str) -> 
         ("refused", {"wanted": "approve", "reason": "four eyes"}, (6003, 99, 2, 3)),
         ("decision.made", {"outcome": "approved"}, (3004, 1, 1, 1)),
         ("source.failed", {"why": "throttled"}, (6007, 6, 2, 3)),
-        ("breakglass.used", {}, (3004, 99, 1, 4)),
+        ("break_glass.used", {}, (3004, 99, 1, 4)),
         ("something.new", {}, (3004, 99, 1, 1)),
     ],
 )
