@@ -49,6 +49,8 @@ class Scheduler:
     async def _tick(self, kind: str, what: str, every: timedelta) -> None:
         try:
             await self._durable.submit(kind, tick_key(what, self._clock.now(), every))
+        except asyncio.CancelledError:
+            log.debug("tick %s of %s: stopped; what was begun is found by the next replica", kind, what)
         except Exception:
             log.exception("the tick %s of %s could not be handed in; the next one comes", kind, what)
 

@@ -22,6 +22,8 @@ from bot.ports import Attribution
 from bot.scheduler import Scheduler
 from bot.store.database import Database
 
+from .lamps import work
+
 
 def note(folder: Path, *words: str) -> None:
     with (folder / "log").open("a") as out:
@@ -74,7 +76,9 @@ async def main() -> None:
     durable.handle("poll", tick)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    executions = work(durable, db, folder, name, durable.membership.confirm) if told.get("executions") else None
     await durable.start()
+    handing = asyncio.create_task(executions.hand_over(stop)) if executions else None
     scheduler = Scheduler(durable, [("poll", "source", seconds) for seconds in told.get("ticks", [])], clock)
     try:
         scheduler.start()
@@ -85,6 +89,9 @@ async def main() -> None:
     except Superseded:
         note(folder, "superseded", "-", name)
     finally:
+        stop.set()
+        if handing is not None:
+            await handing
         await scheduler.stop()
         await durable.stop()
         await db.close()

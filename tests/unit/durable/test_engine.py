@@ -18,6 +18,9 @@ from bot.store.database import Database
 
 from .conftest import running, soon
 
+# What is the same on both: the id decides, not the database.
+ON_SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+
 
 def system_tables(db: Database) -> Any:
     """The engine's own database, opened by its defaults: a stranger's view."""
@@ -83,7 +86,7 @@ async def test_another_version_leaves_the_work_of_the_old_one_to_it_and_says_so(
     async with running(db, "new", version="2", handlers={"job": at_once}) as durable:
         assert await durable.other_versions() == {"1": 1}
         assert "1 unfinished workflows belong to durable version 1" in caplog.text
-        await asyncio.sleep(2.5)  # the queue is looked at every second
+        await asyncio.sleep(1.5)  # the queue is looked at every second
         assert begun == ["a"]
         # What our own rows say is still to be done does not wait for the old version.
         await durable.again("job", "a")
@@ -166,12 +169,13 @@ async def test_a_pickle_planted_in_its_tables_runs_nothing(db: Database, tmp_pat
         return ""
 
     async with running(db, "new", handlers={"job": handler}) as durable:
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
         await durable.submit("job", "b")
         await soon(lambda: ran == ["b"])
     assert not trap.exists()
 
 
+@ON_SQLITE
 async def test_work_under_one_id_is_done_once(db: Database) -> None:
     ran: list[str] = []
 
@@ -188,6 +192,7 @@ async def test_work_under_one_id_is_done_once(db: Database) -> None:
     assert sorted(ran) == list("01234")
 
 
+@ON_SQLITE
 async def test_a_failure_is_recorded_and_the_work_can_be_asked_for_again(db: Database) -> None:
     ran: list[str] = []
 
@@ -205,6 +210,7 @@ async def test_a_failure_is_recorded_and_the_work_can_be_asked_for_again(db: Dat
     assert ran == ["a", "a"]
 
 
+@ON_SQLITE
 async def test_stopping_lets_work_end_and_keeps_what_does_not(db: Database) -> None:
     ended: list[str] = []
 
@@ -226,6 +232,7 @@ async def test_stopping_lets_work_end_and_keeps_what_does_not(db: Database) -> N
         await soon(lambda: ended == ["short", "long by the next"])
 
 
+@ON_SQLITE
 async def test_two_in_one_process_are_refused(db: Database) -> None:
     async with running(db, "one"):
         with pytest.raises(SettingsError, match="runs in this process already"):

@@ -1,4 +1,4 @@
-"""Real processes that are killed and stopped in the middle of work: a survivor goes on, the effect is there once."""
+"""Real processes: each tick and each work once whoever asks, and a pause that nobody noticed changes nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
-
-from bot.store.database import Database
 
 from .conftest import soon
 
@@ -68,44 +65,7 @@ def company(tmp_path: Path, url: str) -> Iterator[Company]:
     made.end()
 
 
-async def test_work_of_a_killed_replica_is_taken_over_and_its_effect_is_there_once(
-    company: Company, db: Database
-) -> None:
-    (company.folder / "hold").touch()
-    company.start("a", jobs=["x", "y"])
-    await company.wait("begun", 2, by="a")
-    company.start("b")
-    await company.wait("ready", by="b")
-    company.signal("a", signal.SIGKILL)
-    await company.wait("begun", 2, by="b")
-    (company.folder / "hold").unlink()
-    await company.wait("effect", 2)
-    assert Counter((x[1], x[2]) for x in company.lines("effect")) == {("x", "b"): 1, ("y", "b"): 1}
-    assert Counter(x[2] for x in company.lines("begun")) == {"a": 2, "b": 2}, "begun once each by each"
-    with db.engine.connect() as conn:
-        assert conn.execute(text("SELECT state FROM replicas WHERE name = 'a'")).scalar_one() == "dead"
-        kinds = conn.execute(text("SELECT kind, subject FROM ledger")).all()
-    assert [tuple(kind) for kind in kinds] == [("replica.dead", "a")]
-
-
-async def test_a_paused_replica_that_wakes_cannot_act(company: Company) -> None:
-    (company.folder / "hold").touch()
-    company.start("a", jobs=["x"])
-    await company.wait("begun", by="a")
-    company.start("b")
-    await company.wait("ready", by="b")
-    company.signal("a", signal.SIGSTOP)
-    await company.wait("begun", by="b")
-    # Both hold the same work now; the sleeper wakes up right before its effect, and first.
-    company.signal("a", signal.SIGCONT)
-    (company.folder / "hold").unlink()
-    await company.wait("superseded", by="a")
-    await company.wait("effect")
-    await asyncio.to_thread(company.processes["a"].wait, 20)
-    assert [x[1:] for x in company.lines("effect")] == [["x", "b"]]
-    assert company.processes["a"].returncode == 0
-
-
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_a_pause_nobody_noticed_changes_nothing(company: Company) -> None:
     """A laptop that slept: the only replica wakes up, beats and goes on."""
     (company.folder / "hold").touch()
@@ -119,25 +79,19 @@ async def test_a_pause_nobody_noticed_changes_nothing(company: Company) -> None:
     assert company.lines("superseded") == []
 
 
-async def test_each_tick_runs_once_whoever_ticks(company: Company) -> None:
-    company.start("a", ticks=[0.5])
-    company.start("b", ticks=[0.5])
+async def test_each_tick_and_each_work_is_done_once_whoever_asks_for_it(company: Company) -> None:
+    jobs = [f"j{n}" for n in range(10)]
+    company.start("a", ticks=[0.3], jobs=jobs)
+    company.start("b", ticks=[0.3], jobs=jobs)
     await company.wait("ready", 2)
     before = len(company.lines("tick"))
     await company.wait("tick", before + 8)
+    await company.wait("effect", 10)
     for name in ("a", "b"):
         company.signal(name, signal.SIGTERM)
     for process in company.processes.values():
         assert await asyncio.to_thread(process.wait, 20) == 0
-    counted = Counter(x[1] for x in company.lines("tick"))
-    assert set(counted.values()) == {1}, counted
-    assert len(counted) >= 8
-
-
-async def test_replicas_that_start_together_do_each_work_once(company: Company) -> None:
-    jobs = [f"j{n}" for n in range(10)]
-    company.start("a", jobs=jobs)
-    company.start("b", jobs=jobs)
-    await company.wait("ready", 2)
-    await company.wait("effect", 10)
+    ticks = Counter(x[1] for x in company.lines("tick"))
+    assert set(ticks.values()) == {1}, ticks
     assert Counter(x[1] for x in company.lines("begun")) == dict.fromkeys(jobs, 1)
+    assert Counter(x[1] for x in company.lines("effect")) == dict.fromkeys(jobs, 1)
