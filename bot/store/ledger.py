@@ -207,9 +207,11 @@ def verify(conn: Connection, seen: Iterable[Witness] = ()) -> LedgerReport:
                 return witness
         return None
 
-    streamed = conn.execution_options(yield_per=1000)
-    nodes = iter(streamed.execute(select(NODES).where(NODES.c.seq <= until).order_by(NODES.c.seq, NODES.c.level)))
-    rows = streamed.execute(select(LEDGER).where(LEDGER.c.seq <= until).order_by(LEDGER.c.seq))
+    def walk(asked: Any) -> Any:
+        return conn.execute(asked.execution_options(yield_per=1000))
+
+    nodes = iter(walk(select(NODES).where(NODES.c.seq <= until).order_by(NODES.c.seq, NODES.c.level)))
+    rows = walk(select(LEDGER).where(LEDGER.c.seq <= until).order_by(LEDGER.c.seq))
     if witness := disagrees():
         return bad(1, f"{witness.where} says the empty log has another root")
     for row in rows:

@@ -39,6 +39,24 @@ async def test_a_tick_notes_a_grown_log_in_database_file_and_channel(world: Worl
     assert parse(said(world)[0][1]) == [made], "what the channel shows is a witness as it stands"
 
 
+def texts(value: Any) -> list[str]:
+    """Every string in a payload."""
+    if isinstance(value, dict | list):
+        return [found for each in (value.values() if isinstance(value, dict) else value) for found in texts(each)]
+    return [value] if isinstance(value, str) else []
+
+
+async def test_what_slack_shows_of_a_checkpoint_is_still_a_witness(world: World) -> None:
+    from bot.ports import Message
+    from handlers.slack.poster import payload_of
+
+    for root in ("+" * 43 + "=", "/" * 43 + "=", "ab+/" * 10 + "abc="):
+        made = parse(f"gatehouse-prod 1042 {root} 2026-11-25T12:00:00.123456+00:00")[0]
+        shown = payload_of(Message(kind="direct", subject="", channel="C1", view=None, text=made.line))
+        assert parse(shown["text"]) == [made]
+        assert any(parse(text) == [made] for text in texts(shown["blocks"]))
+
+
 async def test_nothing_is_noted_while_nothing_happens_or_too_early(world: World) -> None:
     keeper = world.checkpoints()
     assert await keeper.tick() is None
