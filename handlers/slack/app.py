@@ -6,19 +6,21 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import Connection
 
+from bot.domain.ids import IdSource
 from bot.domain.principals import PlatformIdentity
 from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
-from bot.store import clicks
+from bot.store import clicks, outbox
 
 from . import modals
 from .desk import Desk
@@ -26,6 +28,7 @@ from .payloads import Origin, action_of, answers, click_id, ids_of, journal_of, 
 
 log = logging.getLogger(__name__)
 COMMAND = "/gatehouse"
+KEEP_TRYING = timedelta(minutes=15)  # a submission whose work breaks off is done again for so long
 UNSIGNED = "gatehouse-socket-mode-has-no-signing-secret"
 
 ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice | None]]] = {
@@ -175,27 +178,46 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
 
 
 async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
-    """Finish what a crash left in the journal: a submission is done now (the engine decides anew whether it may be and
-    whether it was done already), a dialog or list that nobody waits for any more is closed. How many there were."""
-    clock = desk.engine.clock
-    left = [c for c in await desk.engine.db.read(clicks.unfinished, clock.now() - after) if c.platform == "slack"]
+    """Finish what a crash or a fault left in the journal. A submission is done now: the engine decides anew whether it
+    may be and whether it was done already. What nobody waits for any more (a dialog, a list) is closed and its person
+    told. How many there were."""
+    now = desk.engine.clock.now()
+    left = [c for c in await desk.engine.db.read(clicks.unfinished, now - after) if c.platform == "slack"]
     for click in left:
         kept = json.loads(click.payload)
         handler = SUBMISSIONS.get(str(kept.get("callback", "")))
-        if handler is None or not click.kind.startswith("submit."):
-            said = "the process ended before it was answered"
-            await desk.engine.db.write(clicks.finish, click.id, state="failed", outcome=said, now=clock.now())
-            continue
         identity = PlatformIdentity.model_validate_json(click.identity)
+        if handler is None or not click.kind.startswith("submit."):
+            await desk.engine.db.write(_close_unanswered, desk.engine.ids, click.id, f"slack:{identity.user}", now)
+            continue
         ids, given = ids_of(kept.get("metadata")), {str(k): str(v) for k, v in kept.get("answers", {}).items()}
         team = str(kept.get("team", ""))
         origin = Origin(team=team, user=identity.user, user_team=identity.tenant, channel=text_id(ids, "ch"))
-        await _submitted(desk, origin, partial(handler, desk, origin, ids, given), click.id)
+        keep = now - click.received_at < KEEP_TRYING
+        work = partial(handler, desk, origin, ids, given)
+        await _submitted(desk, origin, work, click.id, keep=keep, quiet=keep)
     return len(left)
 
 
-async def _submitted(desk: Desk, origin: Origin, work: Callable[[], Awaitable[Notice]], click: str) -> None:
-    await desk.run(origin, work, click)
+def _close_unanswered(conn: Connection, ids: IdSource, click: str, address: str, now: datetime) -> None:
+    clicks.finish(conn, click, state="failed", outcome="the process ended before it was answered", now=now)
+    line = (
+        "Gatehouse was interrupted while it answered your click; nothing was decided by it. If what you asked for did "
+        "not appear, press again."
+    )
+    outbox.tell(conn, ids, now, address, line, dedupe=f"answer:{click}")
+
+
+async def _submitted(
+    desk: Desk,
+    origin: Origin,
+    work: Callable[[], Awaitable[Notice]],
+    click: str,
+    *,
+    keep: bool = True,
+    quiet: bool = False,
+) -> None:
+    await desk.run(origin, work, click, keep=keep, quiet=quiet)
     if not origin.channel:  # it was opened from the home page, which shows what waits
         await desk.publish_home(origin)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from .poster import SlackPoster
 from .web import call, client_for, make_client
 
 log = logging.getLogger(__name__)
+RESUME_SECONDS = 60.0
 PATH = "/slack/events"
 MAX_BODY = 1_000_000
 # What the methods we call need; manifest.yml asks for exactly these.
@@ -39,6 +41,7 @@ class SlackSide:
         self.poster = SlackPoster(client)
         self.directory = SlackDirectory(client, settings, clock)
         self._connection: SlackConnection | None = None
+        self._resuming: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, settings: Settings, clock: Clock | None = None) -> SlackSide:
@@ -51,25 +54,31 @@ class SlackSide:
         self._connection = SlackConnection(app, self._settings)
         site.add_routes(self._connection.routes())
         await self._connection.start()
-        app.desk.spawn(_resume(app))
+        self._resuming = asyncio.create_task(_resume(app))
 
     @property
     def connected(self) -> bool:
         return self._connection is not None and self._connection.connected
 
     async def close(self) -> None:
+        if self._resuming is not None:
+            self._resuming.cancel()
+            await asyncio.wait({self._resuming}, timeout=20)
         if self._connection is not None:
             await self._connection.close()
 
 
 async def _resume(app: GatehouseApp) -> None:
-    try:
-        left = await resume(app.desk)
-    except Exception:
-        log.exception("the journal could not be worked off; it is tried again at the next start")
-    else:
-        if left:
-            log.info("%s interactions of before the start are finished", left)
+    """Now and every minute: what a crash, here or of another replica, or a fault left open in the journal."""
+    while True:
+        try:
+            left = await resume(app.desk)
+        except Exception:
+            log.exception("the journal could not be worked off; it is tried again in a minute")
+        else:
+            if left:
+                log.info("%s interrupted interactions are finished", left)
+        await asyncio.sleep(RESUME_SECONDS)
 
 
 async def check_slack(settings: Settings) -> str:

@@ -33,7 +33,7 @@ from bot.domain.principals import Actor
 from bot.domain.views import Notice, Option
 from bot.engine import Engine
 from bot.settings import Settings
-from bot.store import clicks
+from bot.store import clicks, outbox
 from cards import blockkit, build
 from cards.model import Card
 
@@ -46,6 +46,10 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16  # pieces of work under way: more would be no quicker, and every acknowledgement would wait behind them
 PATIENCE = 10.0  # the longest Retry-After a private answer waits out
 Work = Callable[[], Awaitable[Notice | None]]
+_BROKEN = Notice(ok=False, said="Something went wrong on our side.",
+                 mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
+_KEPT = Notice(ok=False, said="Something went wrong on our side. Your answer is kept and is tried again by itself.",
+               mend="The card shows how it ends; there is no need to answer again.")  # fmt: skip
 
 
 class Desk:
@@ -111,33 +115,59 @@ class Desk:
             if not stored.done():
                 stored.set_result(new[0])
 
-    async def run(self, origin: Origin, work: Work, click: str = "") -> None:
-        """Do it, tell how it ended, and close the journal row."""
+    async def run(
+        self, origin: Origin, work: Work, click: str = "", *, keep: bool = False, quiet: bool = False
+    ) -> None:
+        """Do it, tell how it ended, and close the journal row.
+
+        ``keep``: where it breaks off in an unforeseen way (the database was away for a moment, say), nobody knows
+        whether it was counted; the row stays open, and ``resume`` does it again. ``quiet``: that was told already.
+        """
         state, said = "done", Notice(ok=True, said="done")
         try:
             made = await work()
             if made is not None:
                 said = made
-                await self._answer(origin, made)
+                await self._answer(origin, made, click)
         except GatehouseError as error:
             state, said = "refused", as_notice(error)
-            await self._answer(origin, said)
+            await self._answer(origin, said, click)
         except Exception:
             log.exception("slack interaction failed")
-            state = "failed"
-            said = Notice(ok=False, said="Something went wrong on our side; nothing was decided by this click.",
-                          mend="Look at the card and try again; if it stays so, tell the operators.")  # fmt: skip
-            await self._answer(origin, said)
+            state, said = "failed", _KEPT if keep else _BROKEN
+            if not quiet:
+                await self._answer(origin, said, click)
+            if keep:
+                return
         if click:
-            await self.engine.db.write(
-                clicks.finish, click, state=state, outcome=said.said, now=self.engine.clock.now()
-            )
+            await self._close(click, state, said.said)
 
-    async def _answer(self, origin: Origin, said: Notice) -> None:
+    async def _close(self, click: str, state: str, outcome: str) -> None:
+        for wait in (0.1, 0.5, None):
+            try:
+                now = self.engine.clock.now()
+                await self.engine.db.write(clicks.finish, click, state=state, outcome=outcome, now=now)
+                return
+            except Exception:
+                if wait is None:
+                    raise
+                log.warning("the journal row of %s could not be closed, trying again", click, exc_info=True)
+                await asyncio.sleep(wait)
+
+    async def _answer(self, origin: Origin, said: Notice, click: str = "") -> None:
+        """Tell it now; what Slack does not take now goes through the outbox, which keeps trying."""
         try:
             await self.tell(origin, said)
-        except GatehouseError as error:
-            log.error("a private answer could not be delivered to %s: %s (%s)", origin.user, said.said, error.reason)
+        except Exception as error:
+            log.warning("a private answer to %s goes through the outbox (%s)", origin.user, error)
+            line = " ".join(part for part in (said.said, said.mend) if part)
+            now, dedupe = self.engine.clock.now(), f"answer:{click}:{said.said}"[:500] if click else ""
+            try:
+                await self.engine.db.write(
+                    outbox.tell, self.engine.ids, now, f"slack:{origin.user}", line, dedupe=dedupe
+                )
+            except Exception:
+                log.exception("a private answer could not be delivered to %s: %s", origin.user, line)
 
     # --- private answers ---------------------------------------------------------------------------------------------
 

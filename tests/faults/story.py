@@ -35,6 +35,8 @@ class Click:
     user: str
     kind: str
     seen_before: int  # how much there was to see when it was made
+    seen_after: int = 0  # and when all had settled
+    acts: int = 0  # records of the ledger by this person that came of it
 
 
 def template(folder: Path) -> Path:
@@ -124,6 +126,7 @@ class Story:
     async def click(self, user: str, body: dict[str, Any], click_id: str, kind: str) -> None:
         """The platform delivers a click: after 0, 60 and 300 s again until it is acknowledged, once more at will."""
         click = Click(click_id, user, kind, len(self.chat.seen))
+        acts = self._acts(user)
         mode = self.gate.pick("delivery", kind)
         if mode == "lost":
             return
@@ -139,6 +142,12 @@ class Story:
             self.clock.forward({"at-once": 0, "at-60": 60, "at-300": 300}[mode])
             await (await self.live()).deliver(body)
         await self.settle()
+        click.seen_after, click.acts = len(self.chat.seen), self._acts(user) - acts
+
+    def _acts(self, user: str) -> int:
+        """How often this person asked or voted, by the ledger."""
+        sql = "SELECT count(*) FROM ledger WHERE kind IN ('request.made', 'vote.cast') AND actor = ?"
+        return int(self.one(sql, user[1:].lower()))
 
     async def press(self, user: str, verb: str) -> str:
         """Press a button of the card. The id of the dialog that came, filled, or ""."""
@@ -312,9 +321,13 @@ class Story:
                 continue
             if found[0][0] == "received":
                 yield f"the click {click.kind} of {click.user} never came to an end"
-            after = self.chat.seen[click.seen_before :]
+            state, outcome = found[0]
+            after = self.chat.seen[click.seen_before : click.seen_after]
             if not any(seen.where in (click.user, CHANNEL) for seen in after):
-                yield f"nothing came of the click {click.kind} of {click.user}: {found[0]}"
+                yield f"nothing to be seen came of the click {click.kind} of {click.user}: {state}, {outcome}"
+            wanted = int(state == "done" and click.kind in ("ask", "approve"))
+            if click.acts != wanted:
+                yield f"the click {click.kind} of {click.user} is {state} and came to {click.acts} acts: {outcome}"
         for principal, kind, times in self.rows(
             "SELECT v.principal_id, v.request_id, count(*) FROM votes v WHERE withdrawn_at IS NULL"
             " GROUP BY v.request_id, v.principal_id HAVING count(*) > 1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bot.domain.decisions import Choice, RequestState
 from bot.domain.errors import BadInput, Denied, Stale
 from bot.domain.views import Option, OptionView
+from handlers.slack.app import resume
 
 from .fakes import ALICE, CHANNEL, World, action_body, plan_view, request_view
 
@@ -160,7 +162,25 @@ async def test_an_unforeseen_error_is_told_and_kept_without_its_words(world: Wor
     await world.submit("gh.review", META, {"choice": "approve"})
     assert "Something went wrong on our side" in world.private
     assert "hunter2" not in world.private
+    assert "Your answer is kept and is tried again" in world.private
+    assert world.clicks() == [("submit.gh.review", "received")]
+    del world.services.raises["vote"]
+    assert await resume(world.app.desk, after=timedelta(minutes=-1)) == 1
+    assert world.clicks() == [("submit.gh.review", "done")]
+
+
+async def test_an_error_that_stays_ends_the_click_after_a_quarter_of_an_hour(world: World) -> None:
+    world.services.raises["vote"] = RuntimeError("a fault of the program")
+    await world.submit("gh.review", META, {"choice": "approve"})
+    world.app.desk.engine.clock.forward(60)  # type: ignore[attr-defined]
+    told = len(world.slack.named("chat.postEphemeral"))
+    await resume(world.app.desk, after=timedelta())
+    assert len(world.slack.named("chat.postEphemeral")) == told  # once is enough
+    assert world.clicks() == [("submit.gh.review", "received")]
+    world.app.desk.engine.clock.forward(15 * 60)  # type: ignore[attr-defined]
+    await resume(world.app.desk, after=timedelta())
     assert world.clicks() == [("submit.gh.review", "failed")]
+    assert "Look at the card" in world.private
 
 
 async def test_a_rejection_without_reason_goes_back_and_can_be_sent_again(world: World) -> None:
@@ -346,8 +366,6 @@ async def test_the_journal_keeps_no_token_trigger_or_response_url(world: World) 
 
 async def test_a_submission_that_a_crash_left_behind_is_done_once(world: World) -> None:
     from datetime import timedelta
-
-    from handlers.slack.app import resume
 
     async def dies(*_args: object, **_more: object) -> None:
         return None
