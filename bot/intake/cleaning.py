@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -19,12 +20,18 @@ def clean(value: str, limit: int = LIMIT) -> str:
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
 
 
+def plain(values: Sequence[str]) -> bool:
+    """None of ``values`` needs cleaning."""
+    if max(map(len, values)) > _SHORT:
+        return False
+    joined = "".join(values)
+    return joined.isascii() and "\x00" not in joined
+
+
 def clean_all(values: tuple[str, ...], limits: tuple[int, ...]) -> tuple[str, ...]:
     """``clean`` of each; the common case (short, plain ASCII) is seen in one look at all of them."""
-    if max(map(len, values)) <= _SHORT:
-        joined = "".join(values)
-        if joined.isascii() and "\x00" not in joined:
-            return values
+    if plain(values):
+        return values
     return tuple([clean(value, limit) for value, limit in zip(values, limits, strict=True)])
 
 

@@ -71,10 +71,20 @@ class Asked:
         )
         self._exact = frozenset(key for match in rules for key in match.tags)
         self._folded = frozenset(key.lower() for key in (*settings.routing.owner_tags, *settings.environments.tags))
+        self._keys: dict[str, bool] = {}  # tag keys seen, bounded; nearly all findings have the same few
+
+    def _asks(self, key: str) -> bool:
+        if len(self._keys) > 1000:
+            self._keys.clear()
+        asked = self._keys[key] = key in self._exact or key.lower() in self._folded
+        return asked
 
     def __call__(self, facts: Facts) -> tuple[Any, ...]:
-        exact, folded = self._exact, self._folded
-        tags = [item for item in facts.tags.items() if item[0] in exact or item[0].lower() in folded]
+        known, tags = self._keys.get, []
+        for item in facts.tags.items():
+            asked = known(item[0])
+            if self._asks(item[0]) if asked is None else asked:
+                tags.append(item)
         return (facts.source, *tags, facts.hints, *[getattr(facts, name) for name in self._fields])
 
 

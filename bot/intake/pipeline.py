@@ -17,6 +17,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
@@ -25,7 +26,7 @@ from bot.domain.findings import Environment, Finding, Sighting, SourceStatus, St
 from bot.domain.ids import IdSource, short_hash
 from bot.intake import announce
 from bot.intake.causes import cause_id, cause_key, template_of
-from bot.intake.cleaning import LIMIT, clean, clean_all, raw_bytes
+from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
 from bot.intake.matching import Asked, Facts, environment_of
 from bot.intake.routing import Route, Router
 from bot.intake.triage import due_date, judge
@@ -463,7 +464,11 @@ def _mark(*parts: str) -> str:
 
 
 def tags_text(tags: Mapping[str, str]) -> str:
-    return raw_bytes({clean(k, _WORD): clean(v) for k, v in sorted(tags.items())[:100]}).decode() if tags else "{}"
+    if not tags:
+        return "{}"
+    if len(tags) <= 100 and plain([*tags, *tags.values()]):
+        return orjson.dumps(tags, option=orjson.OPT_SORT_KEYS).decode()
+    return raw_bytes({clean(k, _WORD): clean(v) for k, v in sorted(tags.items())[:100]}).decode()
 
 
 def _returned(was: Row[Any] | None) -> bool:
