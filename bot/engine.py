@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bot.domain.ids import Clock, IdSource
+    from bot.governance.controls import Controls
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
@@ -33,3 +34,9 @@ class Engine:
     planner: Planner
     approvals: Approvals
     executor: Executor
+
+    @property
+    def controls(self) -> Controls:
+        from bot.governance.controls import Controls
+
+        return Controls(self.db, self.policy, self.people, self.clock, self.ids)

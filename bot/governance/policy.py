@@ -27,8 +27,9 @@ DEFAULT_DENY = "default deny"
 DEFAULT_APPROVERS = "cloud-approvers"
 STRANGER = "p-"  # prefix of the principals made at first sight: nobody vouches for them
 ACTIONS = frozenset(
-    {"review", "request", "undo_request", "approve", "reject", "cancel", "execute", "snooze", "pass_on", "accept_risk"}
-)
+    {"review", "request", "undo_request", "approve", "reject", "cancel", "execute", "snooze", "pass_on", "accept_risk",
+     "freeze", "break_glass", "delegate"}
+)  # fmt: skip
 _DECIDING = frozenset({"approve", "reject", "execute"})
 _HERE = Path(__file__).parent
 _GROUP = re.compile(r'Group::"((?:[^"\\]|\\.)*)"')
@@ -107,7 +108,7 @@ class Policy:
 
     def could(self, plan: Plan | None, action: str = "approve") -> tuple[str, ...]:
         """Who may, in words, as far as groups say it."""
-        if action in {"request", "undo_request", "snooze", "pass_on"} and not self._settings.policies:
+        if action in {"request", "undo_request", "snooze", "pass_on", "delegate"} and not self._settings.policies:
             return ("anyone listed in gatehouse.yml",)
         rule = self.rule_for(plan) if plan else ApprovalRule(name=DEFAULT_DENY)
         groups = rule.groups or self._named
@@ -135,6 +136,10 @@ class Policy:
             self._schema,
         )
         verdict = self._explain(result, actor, action, plan)
+        if verdict.allowed and action == "break_glass" and not actor.groups & set(_breakers(rule)):
+            said = "it permits no breaking of the glass" if not _breakers(rule) else "you are in none of its groups"
+            could = tuple(f"members of {group}" for group in _breakers(rule))
+            return PolicyVerdict(False, rule.name, f"break glass: {said}", could)
         if verdict.allowed and action in _DECIDING and rule.groups and not actor.groups & set(rule.groups):
             # Also with a policy of the owner's that is wider: the rule narrows, it never widens.
             names = ", ".join(rule.groups)
@@ -165,7 +170,7 @@ class Policy:
             "platform": actor.identity.platform.value,
             "is_requester": bool(given.get("is_requester", False)),
             "executing": bool(given.get("executing", False)),
-            "frozen": self._settings.freeze,
+            "frozen": self._settings.freeze or bool(given.get("frozen", False)),
             "approver_groups": [_entity("Group", group) for group in self.approver_groups(rule)],
         }
 
@@ -194,8 +199,13 @@ class Policy:
 _WORDS = {
     "request": "ask for this", "undo_request": "ask for the undo", "approve": "approve this", "reject": "reject this",
     "cancel": "cancel this", "execute": "have this executed", "pass_on": "pass this on",
-    "accept_risk": "accept the risk", "review": "look at this",
+    "accept_risk": "accept the risk", "review": "look at this", "freeze": "freeze or unfreeze changes",
+    "break_glass": "break the glass", "delegate": "let another vote in their stead",
 }  # fmt: skip
+
+
+def _breakers(rule: ApprovalRule) -> tuple[str, ...]:
+    return rule.break_glass_groups if rule.break_glass else ()
 
 
 def _plan_attributes(plan: Plan | None, given: Mapping[str, Any]) -> dict[str, Any]:

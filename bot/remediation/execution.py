@@ -25,10 +25,12 @@ from bot.domain.plans import Call, Change, Plan, PlanKind, Target, fingerprint
 from bot.domain.principals import Actor, PlatformIdentity
 from bot.governance.people import UNCHECKED, People
 from bot.governance.policy import DEFAULT_DENY, Policy
+from bot.governance.stead import in_stead
 from bot.ports import Attribution, CloudFactory, Playbook, PlaybookCatalog, State
-from bot.store import findings, ledger, outbox, plans
+from bot.store import controls, findings, ledger, outbox, plans
 from bot.store.database import Database
 
+from .binding import unrecorded
 from .states import difference, inspect
 
 LEASE = timedelta(minutes=5)
@@ -64,6 +66,9 @@ class _Run:
     decision: Decision
     request: plans.Request
     voters: tuple[tuple[str, PlatformIdentity], ...]  # live approvals of this very plan hash
+    steads: Mapping[str, controls.Delegation]  # voter -> the delegation their vote was cast under
+    glass: controls.BrokenGlass | None
+    altered: str  # why the rows are not what the ledger says was decided, or ""
     undo_exposes: bool
     owner: str
     playbook: Playbook
@@ -180,6 +185,13 @@ class Executor:
         request = plans.request(conn, decision.request_id)
         votes = plans.live_votes(conn, request.facts.id)
         fixed = plans.plan(conn, plans.execution(conn, plan.undoes).plan_id) if plan.undoes else None
+        steads: dict[str, controls.Delegation] = {}
+        for vote, _ in votes:
+            if vote.stands_for:
+                lent = controls.delegation(conn, vote.delegation_id)
+                if lent is None or (lent.from_id, lent.to_id) != (vote.stands_for, vote.principal_id):
+                    raise Stale(f"the vote of {vote.principal_id} stands for nobody who said so")
+                steads[vote.principal_id] = lent
         playbook = self._catalog.get(plan.playbook)
         if playbook.info.version != plan.playbook_version:
             raise Stale(f"the playbook {plan.playbook} changed since the plan was made")
@@ -196,6 +208,9 @@ class Executor:
                 for vote, identity in votes
                 if vote.choice.value == "approve" and vote.plan_hash == plan.hash
             ),
+            steads=steads,
+            glass=controls.glass_of(conn, request.facts.id),
+            altered=unrecorded(conn, decision, request.facts, votes),
             undo_exposes=playbook.info.undo_exposes,
             owner=plans.cause(conn, held.cause_id).owner,
             playbook=playbook,
@@ -206,7 +221,7 @@ class Executor:
     async def _carry_out(self, run: _Run) -> None:
         if run.state is not ExecutionState.VERIFYING:
             steps = await self._db.read(plans.steps, run.id)
-            why = _mismatch(run) or await self._objection(run, begun=bool(steps))
+            why = _mismatch(run) or await self._objection(run, begun=bool(steps)) or run.altered
             if why and not steps:
                 await self._db.write(self._block, run, why)
                 return
@@ -366,8 +381,13 @@ class Executor:
     async def _people_object(self, run: _Run) -> str:
         if self._policy.frozen:
             return "changes are frozen (governance.freeze)"
+        freeze = await self._db.read(controls.freeze_of, run.plan)
+        if freeze:
+            return freeze.said
         if self._policy.version != run.decision.policy_version:
             return "the policy changed since the decision"
+        if run.glass:
+            return await self._glass_objects(run, run.glass)
         rule, request = run.request.facts.rule, run.request.facts
         permitted, said = set(), ""
         for principal_id, identity in run.voters:
@@ -385,6 +405,15 @@ class Executor:
             final = self._policy.may(actor, "execute", run.plan, context)
             apart = rule.four_eyes and principal_id == request.requested_by
             apart = apart or (rule.owner_apart and self._people.owns(run.owner, actor))
+            lent = run.steads.get(principal_id)
+            if lent:
+                if lent.ended_at:
+                    said = f"{lent.from_id} no longer lets {actor.principal.name} vote in their stead"
+                    continue
+                other = await self._fresh(lent.from_id, lent.from_identity)
+                verdict = in_stead(self._policy, actor, other, "approve", run.plan, context, request.requested_by)
+                apart = apart or (rule.four_eyes and lent.from_id == request.requested_by)
+                apart = apart or (rule.owner_apart and self._people.owns(run.owner, other))
             # Nothing needs to permit "execute" beside "approve"; an explicit forbid of it stops.
             if not verdict.allowed:
                 said = f"{actor.principal.name} may no longer approve this: {verdict.reason} ({verdict.rule})"
@@ -393,9 +422,23 @@ class Executor:
             elif apart:
                 said = f"{actor.principal.name} may not approve this ({rule.name})"
             else:
-                permitted.add(principal_id)
+                permitted.add(lent.from_id if lent else principal_id)
         if len(permitted) < rule.quorum:
             return said or f"{len(permitted)} of {rule.quorum} approvals still hold"
+        return ""
+
+    async def _glass_objects(self, run: _Run, glass: controls.BrokenGlass) -> str:
+        if self._clock.now() > glass.until:
+            return f"the broken glass was for until {glass.until:%H:%M} UTC"
+        if run.decision.decided_by != (glass.by,):
+            return "the decision is not the one the glass was broken for"
+        actor = await self._fresh(glass.by, glass.identity)
+        context = {"rule": run.request.facts.rule, "executing": True, "owner": run.owner,
+                   "is_requester": True, "undo_exposes": run.undo_exposes}  # fmt: skip
+        for action in ("break_glass", "execute"):
+            verdict = self._policy.may(actor, action, run.plan, context)
+            if not verdict.allowed and (action == "break_glass" or verdict.rule != DEFAULT_DENY):
+                return f"{verdict.reason} ({verdict.rule})"
         return ""
 
     async def _fresh(self, principal_id: str, identity: PlatformIdentity) -> Actor:
@@ -426,6 +469,10 @@ class Executor:
     def _intend(self, conn: Connection, run: _Run, step_id: str, position: int, change: Change) -> None:
         now = self._clock.now()
         self._hold(conn, run, now)
+        # In the transaction that permits the call: a freeze that was committed before it stops this very step.
+        freeze = controls.freeze_of(conn, run.plan)
+        if freeze:
+            raise _Stop(f"stopped before “{change.summary}”: {freeze.said}")
         plans.intend_step(
             conn, step_id=step_id, execution_id=run.id, position=position, summary=change.summary,
             call=change.call.model_dump(mode="json"), fence=run.fence, now=now,
