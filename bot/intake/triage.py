@@ -162,29 +162,56 @@ def _judge(
     environment: Environment,
     why_environment: str,
 ) -> Judgement:
-    reasons = [
-        exploitation := _exploitation(source, class_uid, kev, exploit, epss, exposed),
-        exposure := _exposure(source, exposed),
-    ]
-    impact = _impact(source, severity, severity_word, cvss, data, reasons)
-    mission = MISSION[_MISSION[environment]]
+    exploitation = _exploitation(source, class_uid, kev, exploit, epss, exposed)
+    exposure = _exposure(source, exposed)
+    impact = _impact(source, severity, severity_word, cvss, data)
+    mission = _mission(environment, why_environment)
+    decision = TABLE[exploitation.value, exposure.value, impact.value, mission.value]
+    parts = (exploitation, exposure, impact, mission)
+    before, after = _around(decision)
+    return Judgement(
+        decision,
+        PRIORITY[decision],
+        tuple([reason for part in parts for reason in part.reasons]),
+        before,
+        after.replace(b"[]", b"[%b]" % b",".join([part.json for part in parts]), 1),
+    )
+
+
+@lru_cache(maxsize=8)
+def _around(decision: Ssvc) -> tuple[bytes, bytes]:
+    """The verdict as JSON before and after its due date, without reasons."""
+    verdict = Verdict(decision=decision, priority=PRIORITY[decision], due=None, reasons=(), table=TABLE_NAME)
+    before, _, after = verdict.model_dump_json().encode().partition(b'"due":null')
+    return before + b'"due":', after
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An input of the table: few are different, many judgements are made of them."""
+
+    value: str
+    reasons: tuple[Evidence, ...]
+    json: bytes  # the reasons, comma between them
+
+
+def _part(value: str, *reasons: Evidence) -> _Part:
+    return _Part(value, reasons, b",".join([reason.model_dump_json().encode() for reason in reasons]))
+
+
+@lru_cache(maxsize=1024)
+def _mission(environment: Environment, why: str) -> _Part:
+    value = MISSION[_MISSION[environment]]
     known = environment is not Environment.UNKNOWN
     where = f"environment {environment.value}" if known else "the environment is not known"
-    reasons.append(
-        Evidence(input="environment", value=mission, fact=f"{where} ({why_environment})" if why_environment else where,
-                 source="gatehouse")
-    )  # fmt: skip
-    decision = TABLE[exploitation.value, exposure.value, impact, mission]
-    verdict = Verdict(
-        decision=decision, priority=PRIORITY[decision], due=None, reasons=tuple(reasons), table=TABLE_NAME
-    )
-    before, _, after = verdict.model_dump_json().encode().partition(b'"due":null')
-    return Judgement(decision, verdict.priority, verdict.reasons, before + b'"due":', after)
+    fact = f"{where} ({why})" if why else where
+    return _part(value, Evidence(input="environment", value=value, fact=fact, source="gatehouse"))
 
 
+@lru_cache(maxsize=2048)
 def _exploitation(
     source: str, class_uid: FindingClass, kev: bool, exploit: bool, epss: float | None, exposed: bool | None
-) -> Evidence:
+) -> _Part:
     value, fact = "none", "no sign that it is exploited"
     if kev:
         value, fact = "active", "on CISA's list of known exploited vulnerabilities"
@@ -198,22 +225,21 @@ def _exploitation(
         value, fact = "poc", "a misconfiguration open to the internet needs no exploit"
     elif epss is not None:
         fact = f"EPSS {epss:.2f}: exploitation within 30 days is unlikely"
-    return Evidence(input="exploitation", value=value, fact=fact, source=source)
+    return _part(value, Evidence(input="exploitation", value=value, fact=fact, source=source))
 
 
-def _exposure(source: str, exposed: bool | None) -> Evidence:
+@lru_cache(maxsize=128)
+def _exposure(source: str, exposed: bool | None) -> _Part:
+    value, fact = "small", "not reachable from the internet"
     if exposed:
-        return Evidence(input="exposure", value="open", fact="reachable from the internet", source=source)
-    if exposed is None:
-        return Evidence(
-            input="exposure", value="controlled", fact="whether it is reachable is not known", source=source
-        )
-    return Evidence(input="exposure", value="small", fact="not reachable from the internet", source=source)
+        value, fact = "open", "reachable from the internet"
+    elif exposed is None:
+        value, fact = "controlled", "whether it is reachable is not known"
+    return _part(value, Evidence(input="exposure", value=value, fact=fact, source=source))
 
 
-def _impact(
-    source: str, severity: Severity, word: str, cvss: float | None, data: tuple[str, ...], reasons: list[Evidence]
-) -> str:
+@lru_cache(maxsize=2048)
+def _impact(source: str, severity: Severity, word: str, cvss: float | None, data: tuple[str, ...]) -> _Part:
     level = _SEVERITY_IMPACT.get(severity, 1)
     fact = f"severity {severity.name.lower()}"
     if severity not in _SEVERITY_IMPACT:
@@ -222,8 +248,8 @@ def _impact(
         by_score = 3 if cvss >= 9 else 2 if cvss >= 7 else 1 if cvss >= 4 else 0
         fact += f", CVSS {cvss:g}"
         level = max(level, by_score)
-    reasons.append(Evidence(input="severity", value=IMPACT[level], fact=fact, source=source))
+    reasons = [Evidence(input="severity", value=IMPACT[level], fact=fact, source=source)]
     if data:
         level = min(level + 1, len(IMPACT) - 1)
         reasons.append(Evidence(input="data", value=IMPACT[level], fact=f"holds {', '.join(data)}", source=source))
-    return IMPACT[level]
+    return _part(IMPACT[level], *reasons)
