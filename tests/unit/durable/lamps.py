@@ -72,7 +72,7 @@ class NoMessages:
         return 0
 
 
-def work(durable: Durable, db: Database, folder: Path, name: str, confirm: Confirm) -> Work:
+def work(durable: Durable, db: Database, folder: Path, name: str, confirm: Confirm, timeout: float = 1.5) -> Work:
     """The real executor behind the real hand-over, as one replica has them."""
     world = World.__new__(World)
     world.db, world.clock, world.ids = db, SystemClock(), RandomIds()  # type: ignore[assignment]
@@ -82,6 +82,6 @@ def work(durable: Durable, db: Database, folder: Path, name: str, confirm: Confi
     world.govern()
     executor = Executor(
         db, world.catalog, world.cloud, world.policy, world.people, world.clock, world.ids, name,  # type: ignore[arg-type]
-        call_timeout=1.5,
+        call_timeout=timeout,
     )  # fmt: skip
     return Work(durable, db, executor, None, [], NoMessages(), [], world.clock)  # type: ignore[arg-type]

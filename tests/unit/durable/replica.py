@@ -76,7 +76,9 @@ async def main() -> None:
     durable.handle("poll", tick)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    executions = work(durable, db, folder, name, durable.membership.confirm) if told.get("executions") else None
+    executions = None
+    if told.get("executions"):
+        executions = work(durable, db, folder, name, durable.membership.confirm, told.get("timeout", 1.5))
     await durable.start()
     handing = asyncio.create_task(executions.hand_over(stop)) if executions else None
     scheduler = Scheduler(durable, [("poll", "source", seconds) for seconds in told.get("ticks", [])], clock)

@@ -73,7 +73,7 @@ async def test_a_replica_killed_in_the_middle_of_a_call(company: Company, execut
 async def test_a_replica_stopped_right_before_a_call_wakes_and_may_not_make_it(company: Company, execution) -> None:
     world, execution_id = execution
     (company.folder / "hold").touch()
-    company.start("a", executions=True)
+    company.start("a", executions=True, timeout=60)  # so that no time-out stands in for the door
     await company.wait("calling", by="a")
     company.start("b", executions=True)
     await company.wait("ready", by="b")
