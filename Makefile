@@ -27,7 +27,7 @@ test: lint
 
 # Every call of the approval loop fails once in every way: docs/reliability.md.
 test-faults: $(STAMP)
-	GATEHOUSE_FAULTS=all $(BIN)/python -m pytest tests/faults -n 2 $(PYTEST)
+	GATEHOUSE_FAULTS=all $(BIN)/python -m pytest tests/faults $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
