@@ -186,7 +186,8 @@ def request_lines(request: RequestView) -> tuple[Line, ...]:
     lines: list[Line] = [(*asked, ": ", request.reason) if request.reason else asked]
     for vote in request.votes:
         mark = "✅ Approved by " if vote.choice is Choice.APPROVE else "❌ Rejected by "
-        line: Line = (mark, Who(vote.who), " ", When(vote.at))
+        stead: Line = (" for ", Who(vote.instead_of)) if vote.instead_of else ()
+        line: Line = (mark, Who(vote.who), *stead, " ", When(vote.at))
         lines.append((*line, ": ", vote.reason) if vote.reason else line)
     if not request.state.is_final:
         could: Line = (" from ", either(request.could)) if request.could else ()

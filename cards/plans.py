@@ -34,6 +34,7 @@ OPTION = {
     Option.APPROVE: ("Approve", "I have read the plan and approve it"),
     Option.REJECT: ("Reject", "Nothing is changed; please say why"),
     Option.CANCEL: ("Take the request back", "Nothing is changed"),
+    Option.WITHDRAW: ("Withdraw my vote", "It no longer counts"),
 }
 
 
@@ -89,7 +90,7 @@ def choices(view: PlanView) -> tuple[Option, ...]:
 
 def _worth_saying(view: PlanView) -> list[OptionView]:
     """The refusals that tell a person something: not what makes no sense now, and each reason once."""
-    pointless = {Option.CANCEL, Option.ASK} if view.request else {Option.CANCEL, Option.REJECT}
+    pointless = {Option.WITHDRAW, Option.CANCEL} | ({Option.ASK} if view.request else {Option.REJECT})
     said: dict[str, OptionView] = {}
     for option in view.options:
         if not option.allowed and option.why_not and option.option not in pointless:

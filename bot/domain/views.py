@@ -58,6 +58,7 @@ class VoteLine(_View):
     choice: Choice
     reason: str
     at: datetime
+    instead_of: PersonRef | None = None  # in whose stead it was cast
 
 
 class RequestView(_View):
@@ -82,7 +83,8 @@ class RequestView(_View):
     @property
     def missing(self) -> int:
         """Approvals still needed."""
-        return max(0, self.rule.quorum - sum(v.choice is Choice.APPROVE for v in self.votes))
+        approvals = {(v.instead_of or v.who).id for v in self.votes if v.choice is Choice.APPROVE}
+        return max(0, self.rule.quorum - len(approvals))
 
 
 class StepLine(_View):
@@ -172,6 +174,7 @@ class Option(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     CANCEL = "cancel"  # take back one's own request
+    WITHDRAW = "withdraw"  # take back one's own vote
 
 
 class OptionView(_View):

@@ -21,14 +21,16 @@ from bot.domain.principals import Actor
 from bot.domain.views import Option, OptionView, PlanView, RequestView, VoteLine
 from bot.governance.people import People
 from bot.governance.policy import Policy, PolicyVerdict, mend
+from bot.governance.stead import in_stead
 from bot.intake.cleaning import clean
-from bot.store import ledger, outbox, plans
+from bot.store import controls, ledger, outbox, plans
 from bot.store.database import Database
 
 from .planning import Planner
 
 _REASON_MAX = 2_000
 _NAMES_SHOWN = 5
+Lent = tuple[tuple[controls.Delegation, Actor], ...]  # who lets this person vote in their stead, read now
 _AGAIN = "Press Review fix again to see the present state."
 
 
@@ -45,26 +47,33 @@ class Approvals:
         """The plan for a cause as this person may see and press it; the pending request's plan where one waits."""
         self._may_look(actor)
         await self.expire_due()
-        view = await self._db.write(self._pending_view, cause_id, actor)
+        lent = await self._lent(actor)
+        view = await self._db.write(self._pending_view, cause_id, actor, lent)
         if view is not None:
             return view
         plan = await self._planner.plan(cause_id)
-        return await self._db.read(self._view, plan, None, actor)
+        return await self._db.read(self._view, plan, None, actor, lent)
 
     async def look_undo(self, execution_id: str, actor: Actor) -> PlanView:
         """As ``look``, for taking a fix back."""
         self._may_look(actor)
         await self.expire_due()
         plan = await self._planner.plan_undo(execution_id)
-        view = await self._db.write(self._pending_view, plan.cause_id, actor)
+        lent = await self._lent(actor)
+        view = await self._db.write(self._pending_view, plan.cause_id, actor, lent)
         if view is not None:
             return view
-        return await self._db.read(self._view, plan, None, actor)
+        return await self._db.read(self._view, plan, None, actor, lent)
 
     def _may_look(self, actor: Actor) -> None:
         self._policy.may(actor, "review", None).require()
 
-    def _pending_view(self, conn: Connection, cause_id: str, actor: Actor) -> PlanView | None:
+    async def _lent(self, actor: Actor) -> Lent:
+        now = self._clock.now()
+        found = await self._db.read(lambda conn: controls.delegations(conn, to_id=actor.principal.id, now=now))
+        return tuple([(each, await self._people.fresh(each.from_id, each.from_identity)) for each in found])
+
+    def _pending_view(self, conn: Connection, cause_id: str, actor: Actor, lent: Lent) -> PlanView | None:
         held = plans.pending_request(conn, cause_id)
         if held is None or self._outdated(conn, held) is not None:
             return None
@@ -73,16 +82,21 @@ class Approvals:
         except Stale as error:
             self._close(conn, held, RequestState.VOIDED, error.reason, self._clock.now())
             return None
-        return self._view(conn, plan, held, actor)
+        return self._view(conn, plan, held, actor, lent)
 
-    def _view(self, conn: Connection, plan: Plan, held: plans.Request | None, actor: Actor) -> PlanView:
+    def _view(
+        self, conn: Connection, plan: Plan, held: plans.Request | None, actor: Actor, lent: Lent = ()
+    ) -> PlanView:
         cause = plans.cause(conn, plan.cause_id)
         rule = held.facts.rule if held else self._policy.rule_for(plan)
         requester = held.facts.requested_by if held else ""
         could = self._could(plan, rule, cause, requester)
         expires = held.facts.expires_at if held else self._expiry(plan, rule, self._clock.now())
         request = self._request_view(conn, held) if held else None
-        options = tuple(self._option(option, actor, plan, held, rule, cause, could) for option in Option)
+        votes = [vote for vote, _ in plans.live_votes(conn, held.facts.id)] if held else []
+        options = tuple(
+            self._option(conn, option, actor, plan, held, rule, cause, could, lent, votes) for option in Option
+        )
         return PlanView(
             cause_id=cause.id,
             cause_title=cause.title,
@@ -97,6 +111,7 @@ class Approvals:
 
     def _option(
         self,
+        conn: Connection,
         option: Option,
         actor: Actor,
         plan: Plan,
@@ -104,6 +119,8 @@ class Approvals:
         rule: ApprovalRule,
         cause: plans.CauseFacts,
         could: tuple[str, ...],
+        lent: Lent,
+        votes: list[Vote],
     ) -> OptionView:
         if option is Option.ASK:
             if held:
@@ -114,11 +131,15 @@ class Approvals:
             if held is None:
                 return OptionView(option=option, allowed=False, why_not="nobody has asked yet", rule="one request")
             verdict = self._may(actor, "cancel", plan, cause, rule, held.facts.requested_by)
+        elif option is Option.WITHDRAW:
+            if not any(vote.principal_id == actor.principal.id for vote in votes):
+                return OptionView(option=option, allowed=False, why_not="you have not voted", rule="one vote each")
+            return OptionView(option=option, allowed=True)
         else:
             choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
             # Before anybody has asked, approving means asking and answering in one go.
             requester = held.facts.requested_by if held else actor.principal.id
-            verdict = self._may_vote(actor, choice, plan, cause, rule, requester)
+            verdict, _ = self._stand(conn, actor, choice, plan, cause, rule, requester, lent, votes)
         if verdict.allowed:
             return OptionView(option=option, allowed=True)
         who_could = verdict.could if option is Option.ASK else could
@@ -184,10 +205,9 @@ class Approvals:
         typed: str = "",
     ) -> RequestView:
         """One person's answer. ``typed`` is the number of resources, where the rule asks for it."""
+        lent, why = await self._lent(actor), clean(reason, _REASON_MAX)
         return _settle(
-            await self._db.write(
-                self._vote, request_id, plan_hash, revision, actor, choice, clean(reason, _REASON_MAX), typed.strip()
-            )
+            await self._db.write(self._vote, request_id, plan_hash, revision, actor, choice, why, typed.strip(), lent)
         )
 
     def _vote(
@@ -200,6 +220,7 @@ class Approvals:
         choice: Choice,
         reason: str,
         typed: str,
+        lent: Lent,
     ) -> RequestView | GatehouseError:
         now, who = self._clock.now(), actor.principal.id
         held = plans.request(conn, request_id, lock=True)
@@ -219,7 +240,8 @@ class Approvals:
             self._close(conn, held, RequestState.VOIDED, "the plan is not the one that was asked for", now)
             return Stale("the plan is not the one that was asked for", mend=_AGAIN)
         cause = plans.cause(conn, plan.cause_id)
-        verdict = self._may_vote(actor, choice, plan, cause, request.rule, request.requested_by)
+        votes = [vote for vote, _ in plans.live_votes(conn, request_id)]
+        verdict, stead = self._stand(conn, actor, choice, plan, cause, request.rule, request.requested_by, lent, votes)
         if not verdict.allowed:
             could = self._could(plan, request.rule, cause, request.requested_by) or verdict.could
             verdict = PolicyVerdict(False, verdict.rule, verdict.reason, could)
@@ -238,6 +260,8 @@ class Approvals:
             choice=choice,
             reason=reason,
             at=now,
+            stands_for=stead.from_id if stead else "",
+            delegation_id=stead.id if stead else "",
         )
         plans.save_vote(conn, vote, actor.identity)
         body = vote.model_dump(mode="json") | {
@@ -256,15 +280,16 @@ class Approvals:
         """The outcome, when this vote brought one; the execution is queued in the same transaction."""
         request = held.facts
         name = actor.principal.name
+        if vote.stands_for:
+            name += f" (for {self._people.person_in(conn, vote.stands_for).name})"
         if vote.choice is Choice.REJECT:
             self._decide(conn, held, plan, RequestState.REJECTED, (vote.principal_id,), vote.reason, now)
             self._tell(conn, held.cause_id, now, f"{name} rejected it", vote.reason)
             return
         votes = [v for v, _ in plans.live_votes(conn, request.id)]
-        approved = tuple(
-            v.principal_id for v in votes if v.choice is Choice.APPROVE and v.plan_hash == request.plan_hash
-        )
-        missing = request.rule.quorum - len(approved)
+        good = [v for v in votes if v.choice is Choice.APPROVE and v.plan_hash == request.plan_hash]
+        approved = tuple(v.principal_id for v in good)
+        missing = request.rule.quorum - len({v.counts_for for v in good})
         if missing > 0:
             self._tell(conn, held.cause_id, now, f"{name} approved; {missing} more to go", vote.reason)
             return
@@ -301,6 +326,35 @@ class Approvals:
         body = decision.model_dump(mode="json") | {"cause": held.cause_id, "findings": list(plan.finding_ids)}
         ledger.append(conn, kind="decision.made", subject=decision.id, actor=by[-1], body=body, now=now)
         return decision
+
+    # --- taking a vote back ------------------------------------------------------------------------------------------
+
+    async def withdraw(self, request_id: str, actor: Actor) -> RequestView:
+        """Take one's vote back. After the decision, but before the first step, that voids the decision."""
+        return _settle(await self._db.write(self._withdraw, request_id, actor))
+
+    def _withdraw(self, conn: Connection, request_id: str, actor: Actor) -> RequestView | GatehouseError:
+        now, who = self._clock.now(), actor.principal.id
+        held = plans.request(conn, request_id, lock=True)
+        mine = next((vote for vote, _ in plans.live_votes(conn, request_id) if vote.principal_id == who), None)
+        if mine is None:
+            return Conflict("you have no vote here to take back", mend="The card shows who voted.")
+        state, name = held.facts.state, actor.principal.name
+        if state not in {RequestState.PENDING, RequestState.APPROVED}:
+            return Stale(f"this request is already {state.value}", mend=_AGAIN)
+        stopped = plans.stop_execution(conn, request_id, f"{name} withdrew their approval", now)
+        if state is RequestState.APPROVED and stopped is None:
+            return Conflict("it is being carried out already", mend="Ask for the undo when it is done.")
+        plans.withdraw_vote(conn, mine.id, now)
+        body = {"vote": mine.id, "choice": mine.choice.value, "execution": stopped}
+        ledger.append(conn, kind="vote.withdrawn", subject=request_id, actor=who, body=body, now=now)
+        if stopped is None:
+            self._tell(conn, held.cause_id, now, f"{name} withdrew their vote")
+        else:
+            body = {"why": f"{name} withdrew their approval", "request": request_id}
+            ledger.append(conn, kind="execution.blocked", subject=stopped, actor=who, body=body, now=now)
+            self._close(conn, held, RequestState.VOIDED, f"{name} withdrew their approval; nothing was changed", now)
+        return self._request_view(conn, plans.request(conn, request_id))
 
     # --- ending ------------------------------------------------------------------------------------------------------
 
@@ -393,6 +447,42 @@ class Approvals:
             return PolicyVerdict(False, f"{rule.name}: owner apart", said, verdict.could)
         return verdict
 
+    def _stand(
+        self,
+        conn: Connection,
+        actor: Actor,
+        choice: Choice,
+        plan: Plan,
+        cause: plans.CauseFacts,
+        rule: ApprovalRule,
+        requester: str,
+        lent: Lent,
+        votes: list[Vote],
+    ) -> tuple[PolicyVerdict, controls.Delegation | None]:
+        """In one's own right, else in the stead of somebody who has not been counted yet."""
+        freeze = controls.freeze_of(conn, plan) if choice is Choice.APPROVE else None
+        if freeze:
+            return PolicyVerdict(False, "freeze", freeze.said), None
+        verdict = self._may_vote(actor, choice, plan, cause, rule, requester)
+        # Who asked or owns it cannot slip round that by standing in for another.
+        if verdict.allowed or (choice is Choice.APPROVE and self._apart(actor, cause, rule, requester)):
+            return verdict, None
+        taken = {vote.counts_for for vote in votes if vote.principal_id != actor.principal.id}
+        context = {"rule": rule, "owner": cause.owner, "undo_exposes": self._planner.exposes(plan)}
+        for each, other in lent:
+            if not each.covers(plan) or each.from_id in taken:
+                continue
+            if choice is Choice.APPROVE and self._apart(other, cause, rule, requester):
+                continue
+            found = in_stead(self._policy, actor, other, choice.value, plan, context, requester)
+            if found.allowed:
+                return found, each
+        return verdict, None
+
+    def _apart(self, actor: Actor, cause: plans.CauseFacts, rule: ApprovalRule, requester: str) -> bool:
+        asked = rule.four_eyes and requester == actor.principal.id
+        return asked or (rule.owner_apart and self._people.owns(cause.owner, actor))
+
     def _could(self, plan: Plan, rule: ApprovalRule, cause: plans.CauseFacts, requester: str) -> tuple[str, ...]:
         """Groups, and the people of gatehouse.yml for whom the policy would say yes."""
         names: list[str] = []
@@ -428,7 +518,11 @@ class Approvals:
         plan, cause = plans.plan(conn, request.plan_id), plans.cause(conn, held.cause_id)
         votes = tuple(
             VoteLine(
-                who=self._people.person_in(conn, vote.principal_id), choice=vote.choice, reason=vote.reason, at=vote.at
+                who=self._people.person_in(conn, vote.principal_id),
+                choice=vote.choice,
+                reason=vote.reason,
+                at=vote.at,
+                instead_of=self._people.person_in(conn, vote.stands_for) if vote.stands_for else None,
             )
             for vote, _ in plans.live_votes(conn, request.id)
         )

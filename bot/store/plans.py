@@ -443,6 +443,18 @@ def set_execution(conn: Connection, execution_id: str, fence: int, **values: Any
     return bool(changed.rowcount)
 
 
+def stop_execution(conn: Connection, request_id: str, why: str, now: datetime) -> str | None:
+    """Block the request's execution, when it has not begun a step. Its id, or None when there is nothing to stop."""
+    found = execution_of_request(conn, request_id)
+    if found is None:
+        return None
+    held = execution(conn, found, lock=True)
+    if held.state not in {ExecutionState.QUEUED, ExecutionState.RUNNING} or steps(conn, found):
+        return None
+    values = {"state": ExecutionState.BLOCKED.value, "why": why, "finished_at": now, "leased_until": None}
+    return found if set_execution(conn, found, held.fence, **values) else None
+
+
 def mark_undone(conn: Connection, execution_id: str, by: str) -> None:
     conn.execute(update(EXECUTIONS).where(EXECUTIONS.c.id == execution_id).values(undone_by=by))
 

@@ -309,6 +309,8 @@ class Desk:
             return modals.decided(await approvals.ask(plan, plan_hash, actor, reason), option)
         if option is Option.CANCEL:
             return modals.decided(await approvals.cancel(request_id, actor), option)
+        if option is Option.WITHDRAW:
+            return modals.decided(await approvals.withdraw(request_id, actor), option)
         revision = number(ids, "v")
         if not request_id:  # nobody asked yet: who may approve without being asked asks and answers in one
             request = await approvals.ask(plan, plan_hash, actor, reason)

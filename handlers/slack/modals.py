@@ -73,6 +73,8 @@ def decided(request: RequestView, option: Option) -> Notice:
                       mend="The card says when it is decided.")  # fmt: skip
     if option is Option.CANCEL:
         return Notice(ok=True, said="Your request is taken back; nothing is changed.")
+    if option is Option.WITHDRAW:
+        return Notice(ok=True, said="Your vote is withdrawn; it no longer counts.")
     match request.state:
         case RequestState.APPROVED:
             return Notice(ok=True, said=f"Approved. The {what} starts now; the card shows how it goes.")
