@@ -53,6 +53,13 @@ class Planner:
         states = await inspect(self._clouds.reader(Attribution(finding_id=finding_ids[0])), playbook, targets)
         changes = [change for target in targets for change in playbook.changes(target, states[target.uid])]
         if not changes:
+            # Nothing to change is not the same as well: what the playbook cannot mend says so itself.
+            checked = [playbook.verify(target, states[target.uid]) for target in targets]
+            wrong = "; ".join(dict.fromkeys(result.why for result in checked if not result.ok))
+            if wrong:
+                raise Conflict(
+                    f"this playbook cannot mend it: {wrong}", mend="Follow the source's advice under Details."
+                )
             raise Conflict(
                 "the resources are already as they should be; there is nothing to change",
                 mend="The findings close with the source's next scan.",
