@@ -47,6 +47,10 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "fix": Desk.cmd_fix,
     "mine": Desk.cmd_mine,
     "status": Desk.cmd_status,
+    "freeze": Desk.cmd_freeze,
+    "unfreeze": Desk.cmd_unfreeze,
+    "delegate": Desk.cmd_delegate,
+    "undelegate": Desk.cmd_undelegate,
 }
 SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, str]], Awaitable[Notice]]] = {
     modals.REVIEW: Desk.submit_review,

@@ -32,6 +32,7 @@ from bot.domain.errors import (
 from bot.domain.principals import Actor
 from bot.domain.views import Notice, Option
 from bot.engine import Engine
+from bot.governance.controls import slack_mention
 from bot.settings import Settings
 from bot.store import clicks, outbox
 from cards import blockkit, build
@@ -362,6 +363,29 @@ class Desk:
     async def cmd_status(self, origin: Origin, _rest: str) -> Notice | None:
         await self.show(origin, build.status_card(await self.engine.board.status()))
         return None
+
+    async def cmd_freeze(self, origin: Origin, rest: str) -> Notice | None:
+        if rest:
+            return await self.engine.controls.freeze(await self.actor(origin), rest)
+        held = await self.engine.controls.freezes()
+        said = "; ".join(f"{each.scope} by {each.by}: {each.reason}" for each in held)
+        mend = "/gatehouse freeze [env:prod|account:ID] reason"
+        return Notice(ok=True, said=f"Frozen: {said}." if said else "Nothing is frozen by command.", mend=mend)
+
+    async def cmd_unfreeze(self, origin: Origin, rest: str) -> Notice | None:
+        return await self.engine.controls.unfreeze(await self.actor(origin), rest)
+
+    async def cmd_delegate(self, origin: Origin, rest: str) -> Notice | None:
+        other, text = slack_mention(rest, origin.team)
+        if other is None:
+            raise BadInput("To whom?", mend="/gatehouse delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason")
+        return await self.engine.controls.delegate(await self.actor(origin), other, text)
+
+    async def cmd_undelegate(self, origin: Origin, rest: str) -> Notice | None:
+        other, _ = slack_mention(rest, origin.team)
+        if other is None:
+            raise BadInput("From whom?", mend="/gatehouse undelegate @user")
+        return await self.engine.controls.undelegate(await self.actor(origin), other)
 
     # --- home --------------------------------------------------------------------------------------------------------
 
