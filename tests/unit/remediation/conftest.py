@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, insert, select, update
 
 from bot.domain.decisions import Choice
-from bot.domain.errors import Gone, OutcomeUnknown, Refused
+from bot.domain.errors import Gone, NotFound, OutcomeUnknown, Refused
 from bot.domain.findings import Account, Finding, Resource
 from bot.domain.plans import BlastRadius, Call, Change, Reversibility, Risk, Target
 from bot.domain.principals import Actor, Platform, PlatformIdentity, Standing
@@ -158,7 +158,8 @@ class OneBook:
         return [self.book]
 
     def get(self, playbook_id: str) -> DarkLamps:
-        assert playbook_id == "lamps-off"
+        if playbook_id != "lamps-off":
+            raise NotFound(f"There is no playbook {playbook_id}.")  # as the real catalog answers
         return self.book
 
     def for_finding(self, finding: Finding) -> DarkLamps | None:
