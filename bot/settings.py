@@ -105,7 +105,7 @@ class GovernanceRule(_Section):
     owner_apart: bool = Field(False, description="Members of the owning team cannot approve")
     expires_minutes: int = Field(240, ge=1, description="How long a request waits for votes")
     typed_confirmation: bool = Field(False, description="The approver types the number of resources")
-    break_glass: bool = Field(False, description="One person may act alone in an emergency; reviewed afterwards")
+    break_glass: bool = Field(False, description="Not usable yet: the executor checks it, nothing can break the glass")
     break_glass_groups: tuple[str, ...] = Field((), description="Who may break the glass; empty: nobody")
     break_glass_minutes: int = Field(15, ge=1, description="How long a broken glass lasts")
 
