@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def plural(n: int, noun: str) -> str:
     return f"{n} {noun}s"
 
 
-class AwsPlaybook:
+class AwsPlaybook(ABC):
     """Base: a target by ARN, "fixed" means nothing is left to change."""
 
     info: PlaybookInfo
@@ -89,14 +90,14 @@ class AwsPlaybook:
             tags=finding.resource.tags,
         )
 
-    async def inspect(self, cloud: CloudReader, target: Target) -> State:
-        raise NotImplementedError
+    @abstractmethod
+    async def inspect(self, cloud: CloudReader, target: Target) -> State: ...
 
-    def changes(self, target: Target, state: State) -> list[Change]:
-        raise NotImplementedError
+    @abstractmethod
+    def changes(self, target: Target, state: State) -> list[Change]: ...
 
-    def undo(self, target: Target, pre: State, now: State) -> list[Change]:
-        raise NotImplementedError
+    @abstractmethod
+    def undo(self, target: Target, pre: State, now: State) -> list[Change]: ...
 
     def verify(self, target: Target, state: State) -> Verification:
         left = self.changes(target, state)
@@ -150,9 +151,10 @@ class SettingPlaybook(AwsPlaybook):
     def satisfied(self, key: str, value: JsonValue) -> bool:
         return value == self.wanted[key]
 
+    @abstractmethod
     def put(self, target: Target, values: dict[str, JsonValue], state: State) -> Call:
         """The call that makes ``values`` so; ``state`` is the present state."""
-        raise NotImplementedError
+        ...
 
     def drop(self, target: Target) -> Call:
         """The call that brings back "there is none"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from types import MappingProxyType
 from typing import Any
 
@@ -99,8 +100,8 @@ class PublicShare(AwsPlaybook):
 
     thing = ""
 
-    def _share(self, target: Target, public: bool) -> Call:
-        raise NotImplementedError
+    @abstractmethod
+    def _share(self, target: Target, public: bool) -> Call: ...
 
     def _change(self, target: Target, words: str, before: bool, after: bool) -> list[Change]:
         return [

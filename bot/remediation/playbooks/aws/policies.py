@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from typing import Any
 
 from pydantic import JsonValue
@@ -115,9 +116,10 @@ class PublicStatements(AwsPlaybook):
 
     fine = "no statement of the policy allows everyone without a condition"
 
+    @abstractmethod
     def _call(self, target: Target, policy: Policy | None, state: State) -> Call:
         """Write the policy; None is to have none."""
-        raise NotImplementedError
+        ...
 
     def _private(self, target: Target, policy: Policy) -> Policy | None:
         """What the policy becomes. A service that always has one overrides this."""

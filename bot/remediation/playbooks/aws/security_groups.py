@@ -7,6 +7,7 @@ opens *all* ports is a decision of its own: the port playbooks leave it and say 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import Any
 
 from pydantic import JsonValue
@@ -77,8 +78,8 @@ class _Group(AwsPlaybook):
     noun = "security group"
     writes = frozenset({"ec2.revoke_security_group_ingress", "ec2.authorize_security_group_ingress"})
 
-    def _owns(self, rule: Rule) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _owns(self, rule: Rule) -> bool: ...
 
     async def inspect(self, cloud: CloudReader, target: Target) -> State:
         answer = await cloud.read(call(target, "ec2", "describe_security_groups", GroupIds=[target.name]))
