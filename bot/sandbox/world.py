@@ -187,10 +187,11 @@ class World:
         if self._scan:
             scan.find_prowler()
         if self._folder is None:
-            self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="gatehouse-"))
+            # Not in a thread: a cancellation that came between would leave the folder behind, known to nobody.
+            self._folder = Path(tempfile.mkdtemp(prefix="gatehouse-"))
         else:
             self._folder = await asyncio.to_thread(self._folder.resolve)
-        await asyncio.to_thread(self._clean)
+        self._clean()
         self._progress("Fetching the local Slack workspace (once)")
         program = await slack.install()
         self._progress("Starting the simulated AWS")
