@@ -26,7 +26,7 @@ from bot.settings import Settings
 if TYPE_CHECKING:
     from bot.intake.service import IngestReport
     from bot.polling import Source
-    from handlers.slack.connection import SlackConnection
+    from handlers.slack.connection import SlackSide
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
@@ -165,14 +165,12 @@ async def serve(
     clock, ids = clock or SystemClock(), ids or RandomIds()
     posters: dict[str, ChatPoster] = {}
     directories: dict[Platform, Directory] = {}
+    slack = None
     if settings.slack.enabled:
-        from handlers.slack.directory import SlackDirectory
-        from handlers.slack.poster import SlackPoster
-        from handlers.slack.web import make_client
+        from handlers.slack.connection import SlackSide
 
-        client = make_client(settings)
-        posters["slack"] = SlackPoster(client)
-        directories[Platform.SLACK] = SlackDirectory(client, settings, clock, team=settings.slack.team)
+        slack = await SlackSide.open(settings, clock)
+        posters["slack"], directories[Platform.SLACK] = slack.poster, slack.directory
     worker = worker_name(ids)
 
     async def confirm() -> None:
@@ -191,23 +189,17 @@ async def serve(
     scheduler = Scheduler(durable, work.ticks(), clock)
     web_app = web.Application(client_max_size=1 << 20)
     checks: dict[str, health.Check] = {"database": lambda: engine.db.read(_answers)}
-    connection = None
-    if settings.slack.enabled and listen:
-        from handlers.slack.app import build_app
-        from handlers.slack.connection import SlackConnection
-
-        connection = SlackConnection(build_app(engine, settings, client), settings)
-        web_app.add_routes(connection.routes())
-        checks["slack"] = partial(_connected, connection)
+    if slack is not None and listen:
+        checks["slack"] = partial(_connected, slack)
     web_app.add_routes(health.routes(checks))
     runner = web.AppRunner(web_app)
     tasks: list[asyncio.Task[None]] = []
     try:
+        if slack is not None and listen:
+            await slack.start(engine, web_app)  # its route must be there before the server is set up
         await runner.setup()
         if listen:
             await web.TCPSite(runner, settings.host, settings.port).start()
-        if connection is not None:
-            await connection.start()
         await durable.start()
         scheduler.start()
         tasks = [
@@ -227,8 +219,8 @@ async def serve(
         await scheduler.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
         await durable.stop()
-        if connection is not None:
-            await connection.close()
+        if slack is not None:
+            await slack.close()
         await runner.cleanup()
         await siem.close()
         await engine.db.close()
@@ -238,6 +230,6 @@ def _answers(conn: Connection) -> None:
     conn.execute(text("SELECT 1"))
 
 
-async def _connected(connection: SlackConnection) -> None:
-    if not connection.connected:
+async def _connected(slack: SlackSide) -> None:
+    if not slack.connected:
         raise GatehouseError("Slack's socket is not open")

@@ -16,11 +16,6 @@ from bot.domain.errors import GatehouseError
 from bot.settings import Settings, load_settings
 
 TIMEOUT_SECONDS = 15.0
-# The scopes of manifest.yml; a test holds the two together.
-NEEDED_SCOPES = frozenset(
-    {"chat:write", "commands", "im:write", "usergroups:read", "users:read"}
-    | {"channels:history", "groups:history", "im:history"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,31 +125,9 @@ async def _routing(settings: Settings) -> str:
 async def _slack(settings: Settings) -> str:
     if not settings.slack.enabled:
         return "not switched on"
-    from handlers.slack.web import call, make_client
+    from handlers.slack.connection import check_slack
 
-    client = make_client(settings)
-    me: Any = {}
-    headers: dict[str, str] = {}
-
-    async def ask() -> Any:
-        response = await client.auth_test()
-        headers.update({name.lower(): value for name, value in response.headers.items()})
-        return response
-
-    me = await call(ask())
-    team = str(me.get("team_id", ""))
-    if settings.slack.team and team != settings.slack.team:
-        raise GatehouseError(
-            f"the token is of workspace {team}, the settings name {settings.slack.team}",
-            mend="Set slack.team to the workspace's id, or use that workspace's token.",
-        )
-    if settings.slack.mode == "socket" and settings.slack_app_token is None:
-        raise GatehouseError("Socket Mode needs an app-level token", mend="Set GATEHOUSE_SLACK_APP_TOKEN (xapp-…).")
-    granted = {scope.strip() for scope in headers.get("x-oauth-scopes", "").split(",") if scope.strip()}
-    lacking = sorted(NEEDED_SCOPES - granted) if granted else []
-    if lacking:
-        raise GatehouseError(f"scopes missing: {', '.join(lacking)}", mend="Install the app anew from manifest.yml.")
-    return f"bot {me.get('user', '')} in {me.get('team', '')} ({team})"
+    return await check_slack(settings)
 
 
 async def _aws(settings: Settings) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bot.cli.doctor import NEEDED_SCOPES
 from bot.cli.main import app
+from handlers.slack.connection import SCOPES
 
 ROOT = Path(__file__).parents[3]
 runner = CliRunner()
@@ -124,7 +124,7 @@ def test_the_doctor_wants_exactly_the_scopes_of_the_manifest() -> None:
     import yaml
 
     manifest = yaml.safe_load((ROOT / "manifest.yml").read_text("utf-8"))
-    assert set(manifest["oauth_config"]["scopes"]["bot"]) == NEEDED_SCOPES
+    assert set(manifest["oauth_config"]["scopes"]["bot"]) == SCOPES
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
