@@ -55,6 +55,70 @@ class Poller(Protocol):
     def poll(self, cursor: Mapping[str, Any] | None, now: datetime) -> AsyncIterator[Page]: ...
 
 
+class WebhookReader(Protocol):
+    """What a source's webhook sends. The body is a template that customers edit: it says "something changed".
+
+    ``verify`` raises ``Refused`` unless the request is the source's (constant time; a body is never parsed before).
+    ``understand`` says what it is about: refs to fetch, and finding objects for what the body itself must answer
+    (a source whose API cannot be asked). ``fetch`` reads refs by the API, as a poll would have them.
+    """
+
+    source: str
+
+    def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None: ...
+
+    def understand(self, body: bytes) -> Notification: ...
+
+    async def fetch(self, refs: Sequence[str]) -> Page: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """``key`` is the same for a repeated delivery: a hash of the body where the vendor sends no id. ``refs`` are
+    opaque to the engine; ``items`` finding objects in the shape of the mapper; ``said`` names a body without either
+    ("test message")."""
+
+    key: str
+    refs: Sequence[str] = ()
+    items: Sequence[Mapping[str, Any]] = ()
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNote:
+    """What a source is to be told of one finding of its own. ``key`` (our id of the telling) stands in ``note``, so
+    that it can be found again; ``raw`` is the payload we last saw."""
+
+    key: str
+    uid: str
+    to: str  # fixed | accepted | reopened | dismissed
+    note: str
+    until: datetime | None = None  # of an accepted risk
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+class WriteBack(Protocol):
+    """Tells a source. Raises ``RetryLater``, ``Relogin``, ``Refused``, ``Gone`` or ``OutcomeUnknown``.
+
+    ``told`` reads at the source whether this note (by its key, or by the state it leads to) is there already: asked
+    before every telling that follows an unknown outcome. ``rescan`` answers "" where the source has none.
+    """
+
+    source: str
+
+    async def told(self, note: SourceNote) -> bool: ...
+
+    async def tell(self, note: SourceNote) -> str:
+        """In words what was done: "status RESOLVED, note added"."""
+        ...
+
+    async def rescan(self, note: SourceNote) -> str: ...
+
+    async def close(self) -> None: ...
+
+
 # --- clouds ----------------------------------------------------------------------------------------------------------
 
 

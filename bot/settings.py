@@ -190,9 +190,9 @@ class EvidenceSettings(_Section):
 class SourceSettings(_Section):
     """One source to poll. What stands under ``options`` is the connector's own, see docs/sources.md."""
 
-    kind: str = Field(description="Connector: prowler, security_hub …")
+    kind: str = Field(description="Connector: wiz, prisma_cloud, orca, lacework, security_hub, prowler, ocsf …")
     every_minutes: float = Field(10, gt=0, description="Pause between two polls")
-    options: dict[str, Any] = Field({}, description="The connector's own, see docs/sources.md")
+    options: dict[str, Any] = Field({}, repr=False, description="The connector's own, see docs/sources.md")
 
 
 class Settings(BaseSettings):

@@ -12,12 +12,12 @@ from importlib.metadata import entry_points
 from typing import Any, BinaryIO
 
 from bot.domain.errors import SettingsError
-from bot.ports import FindingMapper, Page, Poller
+from bot.ports import FindingMapper, Page, Poller, WebhookReader, WriteBack
 from bot.settings import Settings
 
 GROUP = "gatehouse.connectors"
 # Known without metadata too: in a checkout installed before a connector was added, the entry points are the old ones.
-BUILT_IN = {"prowler": "connectors.prowler", "security_hub": "connectors.security_hub"}
+BUILT_IN = {name: f"connectors.{name}" for name in ("prowler", "security_hub")}
 
 
 def _no_poller(settings: Settings, options: dict[str, Any]) -> Poller:
@@ -33,17 +33,21 @@ class Connector:
     """The manifest of one source.
 
     ``mapper`` makes the pure mapping; ``read`` turns a file into pages; ``poller`` reads from where the source lives
-    (``SettingsError`` for wrong options); ``check`` is for the doctor and says in words what it found.
+    (``SettingsError`` for wrong options; it may offer ``async close()``); ``check`` is for the doctor and says
+    in words what it found.
     """
 
     name: str
     title: str
-    capabilities: frozenset[str]  # file | poll | webhook
+    capabilities: frozenset[str]  # file | poll | webhook | write_back | rescan | remediate
     mapper: Callable[[], FindingMapper]
     read: Callable[[BinaryIO, str], Iterator[Page]]
     poller: Callable[[Settings, dict[str, Any]], Poller] = _no_poller
     check: Callable[[Settings, dict[str, Any]], Awaitable[str]] = _no_check
-    options: tuple[tuple[str, str], ...] = ()  # name and meaning of every option of the poller
+    options: tuple[tuple[str, str], ...] = ()  # name and meaning of every option (connectors.options.described)
+    webhook: Callable[[Settings, dict[str, Any]], WebhookReader] | None = None
+    write_back: Callable[[Settings, dict[str, Any]], WriteBack] | None = None
+    unverified: tuple[str, ...] = ()  # facts nobody could check against the real service, for the docs
 
 
 def connectors() -> dict[str, Connector]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from connector_shapes import asff, prowler
 
 from bot.domain.findings import Finding
-from connectors.registry import connectors
+from connectors.registry import BUILT_IN, connectors
 
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 _VULNERABILITY = {
@@ -30,6 +31,9 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
              SourceUrl="https://b.example"),
     ],
 }  # fmt: skip
+# A newer source brings its examples in a module of its own here: example_<name>.py with EXAMPLES.
+for _name in BUILT_IN.keys() - EXAMPLES.keys():
+    EXAMPLES[_name] = import_module(f"example_{_name}").EXAMPLES
 
 
 def members(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
