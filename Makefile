@@ -27,7 +27,7 @@ test: lint
 
 # Every call of the approval loop fails once in every way: docs/reliability.md.
 test-faults: $(STAMP)
-	GATEHOUSE_FAULTS=all $(BIN)/python -m pytest tests/faults $(PYTEST)
+	$(BIN)/python -m tests.faults.everything $(FAULTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

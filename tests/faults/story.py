@@ -26,6 +26,7 @@ from .process import Process
 
 RAW = {"uid": "finding-1"}
 TRIES = 6
+Calls = list[tuple[str, str]]  # kind and name of each call a run made
 QUIET_TURNS = 150
 
 
@@ -342,6 +343,29 @@ class Story:
             yield f"the ledger does not verify: {report.why}"
         if len(seen) < 2:
             yield f"{len(seen)} checkpoints reached the witness file"
+
+
+async def run(folder: Path, empty: Path, fault: Fault | None) -> tuple[Calls, list[str]]:
+    """Tell the story with one fault. The calls it made, and every rule that was broken."""
+    story = Story(folder, empty, fault)
+    try:
+        await story.tell()
+        broken = story.check()
+        if fault is not None and not story.gate.fired:
+            broken.append("the fault was never reached")
+        return story.gate.calls, broken
+    except AssertionError as error:
+        return story.gate.calls, [str(error)]
+    finally:
+        await story.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def count(folder: Path, empty: Path) -> Calls:
+    """The calls of a run without a fault."""
+    calls, broken = await run(folder / "counting", empty, None)
+    assert not broken
+    return calls
 
 
 def _buttons(node: Any, action_id: str) -> Iterator[dict[str, Any]]:
