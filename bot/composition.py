@@ -80,7 +80,7 @@ def build_engine(
         ids=ids,
         board=Board(db, settings, catalog, clock, policy=policy, people=people),
         intake=Intake(db, settings, catalog, clock, ids),
-        stewardship=Stewardship(db, settings, clock, ids),
+        stewardship=Stewardship(db, settings, clock, ids, policy),
         people=people,
         policy=policy,
         planner=planner,

@@ -1,19 +1,23 @@
 """What people do with a cause short of fixing it: pass it on, put it off, accept the risk until a date.
 
 Each writes its ledger record and the card's refresh in one transaction, and answers with a sentence for the person.
+Who may is the policy's word, asked here for whatever platform the click came from; a refusal is recorded, too.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
+from bot.domain.errors import Denied
 from bot.domain.findings import Status
 from bot.domain.ids import Clock, IdSource, canonical
 from bot.domain.principals import Actor
 from bot.domain.views import Notice
+from bot.governance.policy import Policy, mend
 from bot.intake.announce import NEW, announce
 from bot.intake.cleaning import clean
 from bot.intake.routing import Router
@@ -29,8 +33,32 @@ MAX_EXCEPTION_DAYS = 366
 
 
 class Stewardship:
-    def __init__(self, db: Database, settings: Settings, clock: Clock, ids: IdSource) -> None:
+    """``Denied`` (rule, reason, who could) where the policy permits it not; without a policy the settings' own one."""
+
+    def __init__(
+        self, db: Database, settings: Settings, clock: Clock, ids: IdSource, policy: Policy | None = None
+    ) -> None:
         self._db, self._settings, self._clock, self._ids = db, settings, clock, ids
+        self._policy = policy or Policy.load(settings.governance)
+
+    async def require(self, cause_id: str, actor: Actor, action: str) -> None:
+        """``Denied`` where this person may not ``pass_on``, ``snooze`` or ``accept_risk`` this cause: asked before a
+        dialog opens. What is sent from the dialog is asked anew."""
+        refused = await self._db.write(lambda conn: self._refusal(conn, causes.get(conn, cause_id), actor, action))
+        if refused:
+            raise refused
+
+    def _refusal(self, conn: Connection, cause: Row[Any], actor: Actor, action: str) -> Denied | None:
+        """Recorded in the ledger; raised by the caller once that is committed."""
+        about = {"owner": cause.owner, "environment": cause.environment}
+        verdict = self._policy.may(actor, action, None, about)
+        if verdict.allowed:
+            return None
+        body = {"wanted": action, "rule": verdict.rule, "reason": verdict.reason,
+                "identity": actor.identity.model_dump(mode="json")}  # fmt: skip
+        now = self._clock.now()
+        ledger.append(conn, kind="refused", subject=cause.id, actor=actor.principal.id, body=body, now=now)
+        return Denied(verdict.reason, rule=verdict.rule, could=verdict.could, mend=mend(verdict.could))
 
     async def not_mine(self, cause_id: str, actor: Actor, to: str, reason: str) -> Notice:
         """Pass the cause on to owner ``to`` ("" when nobody knows: the fallback hears of it)."""
@@ -41,11 +69,14 @@ class Stewardship:
             return Notice(
                 ok=False, said=f"There is no owner {to[:60]!r}.", mend=f"{hint}Known: {', '.join(sorted(owners))}."
             )
-        return await self._db.write(self._not_mine, cause_id, actor, to, clean(reason))
+        return _settle(await self._db.write(self._not_mine, cause_id, actor, to, clean(reason)))
 
-    def _not_mine(self, conn: Connection, cause_id: str, actor: Actor, to: str, reason: str) -> Notice:
+    def _not_mine(self, conn: Connection, cause_id: str, actor: Actor, to: str, reason: str) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
         cause = causes.get(conn, cause_id)
+        refused = self._refusal(conn, cause, actor, "pass_on")
+        if refused:
+            return refused
         if cause.owner == to:
             has = self._owner_name(to) if to else "nobody"
             return Notice(ok=False, said=f"It already belongs to {has}.", mend="Name another owner.")
@@ -75,11 +106,14 @@ class Stewardship:
         """Put the cause off for some days; it wakes by itself."""
         if not 1 <= days <= MAX_SNOOZE_DAYS:
             return Notice(ok=False, said=f"{days} days is out of range.", mend=f"Choose 1 to {MAX_SNOOZE_DAYS} days.")
-        return await self._db.write(self._snooze, cause_id, actor, days, clean(reason))
+        return _settle(await self._db.write(self._snooze, cause_id, actor, days, clean(reason)))
 
-    def _snooze(self, conn: Connection, cause_id: str, actor: Actor, days: int, reason: str) -> Notice:
+    def _snooze(self, conn: Connection, cause_id: str, actor: Actor, days: int, reason: str) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
         cause = causes.get(conn, cause_id)
+        refused = self._refusal(conn, cause, actor, "snooze")
+        if refused:
+            return refused
         if cause.state not in {"open", "snoozed"}:
             return Notice(ok=False, said=f"It is {cause.state}, there is nothing to put off.")
         until = now + timedelta(days=days)
@@ -95,9 +129,6 @@ class Stewardship:
 
     async def accept_risk(self, cause_id: str, actor: Actor, until: datetime, reason: str) -> Notice:
         """Accept the risk of what is open in the cause until a date; then it returns by itself."""
-        objection = actor.standing.objection()
-        if objection is not None:
-            return Notice(ok=False, said=f"You cannot accept a risk: {objection}.", rule="standing")
         now = self._clock.now()
         if not reason.strip():
             return Notice(ok=False, said="An accepted risk needs a reason.", mend="Say why it is acceptable.")
@@ -105,11 +136,15 @@ class Stewardship:
             return Notice(
                 ok=False, said="The date must lie in the next twelve months.", mend="Choose a date to look again."
             )
-        return await self._db.write(self._accept_risk, cause_id, actor, until, clean(reason.strip()))
+        return _settle(await self._db.write(self._accept_risk, cause_id, actor, until, clean(reason.strip())))
 
-    def _accept_risk(self, conn: Connection, cause_id: str, actor: Actor, until: datetime, reason: str) -> Notice:
+    def _accept_risk(
+        self, conn: Connection, cause_id: str, actor: Actor, until: datetime, reason: str
+    ) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
-        causes.get(conn, cause_id)
+        refused = self._refusal(conn, causes.get(conn, cause_id), actor, "accept_risk")
+        if refused:
+            return refused
         why = f"risk accepted by {who.name} until {until:%Y-%m-%d}: {reason}"
         count = findings.set_status(conn, cause_id, causes.OPEN, Status.EXCEPTED, why, now)
         if not count:
@@ -163,6 +198,12 @@ class Stewardship:
                  for c in (causes.get(conn, cause_id) for cause_id in woken if cause_id not in there)
                  if c.state == "open"]  # fmt: skip
         announce(conn, self._ids, now, self._settings.routing, fresh)
+
+
+def _settle(outcome: Notice | Denied) -> Notice:
+    if isinstance(outcome, Denied):
+        raise outcome
+    return outcome
 
 
 def _accepted_longer(conn: Connection, cause_id: str, now: datetime) -> bool:

@@ -225,12 +225,6 @@ class Desk:
     async def actor(self, origin: Origin) -> Actor:
         return await self.engine.people.actor(origin.identity)
 
-    async def permitted(self, origin: Origin, action: str) -> Actor:
-        """The person, if the policy lets them do it; ``Denied`` says which rule does not and who could."""
-        actor = await self.actor(origin)
-        self.engine.policy.may(actor, action, None).require()
-        return actor
-
     # --- dialogs -----------------------------------------------------------------------------------------------------
 
     async def _dialog(
@@ -277,15 +271,17 @@ class Desk:
 
     async def not_mine(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         async def make() -> dict[str, Any]:
-            await self.permitted(origin, "pass_on")
-            return modals.not_mine(await self.engine.board.cause(text_id(ids, "c")), self.settings, origin.channel)
+            cause = text_id(ids, "c")
+            await self.engine.stewardship.require(cause, await self.actor(origin), "pass_on")
+            return modals.not_mine(await self.engine.board.cause(cause), self.settings, origin.channel)
 
         return await self._dialog(origin, "Not mine", "One moment", make)
 
     async def snooze(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         async def make() -> dict[str, Any]:
-            await self.permitted(origin, "snooze")
-            return modals.snooze(await self.engine.board.cause(text_id(ids, "c")), origin.channel)
+            cause = text_id(ids, "c")
+            await self.engine.stewardship.require(cause, await self.actor(origin), "snooze")
+            return modals.snooze(await self.engine.board.cause(cause), origin.channel)
 
         return await self._dialog(origin, "Snooze", "One moment", make)
 
@@ -323,12 +319,12 @@ class Desk:
 
     async def submit_not_mine(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
         to = "" if given["to"] == modals.FALLBACK else given["to"]
-        actor = await self.permitted(origin, "pass_on")
+        actor = await self.actor(origin)
         said: Notice = await self.engine.stewardship.not_mine(text_id(ids, "c"), actor, to, given["reason"])
         return said
 
     async def submit_snooze(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        actor, days = await self.permitted(origin, "snooze"), int(given["days"])
+        actor, days = await self.actor(origin), int(given["days"])
         said: Notice = await self.engine.stewardship.snooze(text_id(ids, "c"), actor, days, given["reason"])
         return said
 

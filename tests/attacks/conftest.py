@@ -74,7 +74,7 @@ class Edge(World):
             db=self.db, settings=self.settings, clock=self.clock, ids=self.ids,
             board=Board(self.db, self.settings, catalog, self.clock, self.policy, self.people),
             intake=Intake(self.db, self.settings, catalog, self.clock, self.ids),
-            stewardship=Stewardship(self.db, self.settings, self.clock, self.ids),
+            stewardship=Stewardship(self.db, self.settings, self.clock, self.ids, self.policy),
             people=self.people, policy=self.policy, planner=self.planner, approvals=self.approvals,
             executor=self.executor,
         )  # fmt: skip

@@ -146,7 +146,7 @@ class Process:
             ids=ids,
             board=Board(self.db, made, book, clock, policy=rules, people=people),
             intake=Intake(self.db, made, book, clock, ids),
-            stewardship=Stewardship(self.db, made, clock, ids),
+            stewardship=Stewardship(self.db, made, clock, ids, rules),
             people=people,
             policy=rules,
             planner=planner,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from bot.domain.errors import NotFound
+from bot.domain.errors import Denied, NotFound
 from bot.domain.findings import finding_id
 from bot.domain.principals import Actor, Platform, PlatformIdentity, Principal, Standing
+from bot.governance.policy import Policy
 from bot.intake.service import Intake
 from bot.intake.stewardship import EXCEPTIONS, Stewardship
+from bot.settings import GovernanceSettings
 from bot.store import causes, findings, ledger, overrides, posts
 from bot.store.database import Database
 from bot.store.ledger import LEDGER
@@ -22,13 +26,17 @@ from .test_announce import outbox_rows, sent
 from .test_lifecycle import poll, row
 
 
-def actor(**standing: bool) -> Actor:
+def actor(*groups: str, known: bool = True, **standing: bool) -> Actor:
     ok = {"active": True, "guest": False, "external": False, "bot": False} | standing
     return Actor(
-        principal=Principal(id="bob", name="Bob Brown"),
+        principal=Principal(id="bob" if known else "p-000", name="Bob Brown"),
         identity=PlatformIdentity(platform=Platform.SLACK, tenant="T1", user="U1"),
         standing=Standing(checked_at=START, **ok),
+        groups=frozenset(groups),
     )
+
+
+APPROVER = "cloud-approvers"
 
 
 @pytest.fixture
@@ -131,7 +139,7 @@ async def test_an_accepted_risk_is_written_down_expires_and_returns(
     stewards: Stewardship, cause: str, db: Database, clock: StillClock, intake: Intake, mapper: Mapper
 ) -> None:
     until = clock.at + timedelta(days=30)
-    notice = await stewards.accept_risk(cause, actor(), until, " public on purpose ")
+    notice = await stewards.accept_risk(cause, actor(APPROVER), until, " public on purpose ")
     assert notice.ok
     assert db.read_sync(causes.get, cause).state == "excepted"
     assert row(db, "a").status == "excepted"
@@ -152,30 +160,102 @@ async def test_an_accepted_risk_is_written_down_expires_and_returns(
 async def test_a_new_finding_of_an_excepted_cause_is_open(
     stewards: Stewardship, cause: str, db: Database, clock: StillClock, intake: Intake, mapper: Mapper
 ) -> None:
-    await stewards.accept_risk(cause, actor(), clock.at + timedelta(days=30), "fine")
+    await stewards.accept_risk(cause, actor(APPROVER), clock.at + timedelta(days=30), "fine")
     await poll(intake, mapper, [raw("new", tags={"owner": "payments"})])
     assert (row(db, "new").status, row(db, "a").status) == ("open", "excepted")
     assert db.read_sync(causes.get, cause).state == "open"
 
 
 @pytest.mark.parametrize(
-    ("who", "days", "reason", "said"),
-    [
-        ({"guest": True}, 30, "fine", "guests cannot decide"),
-        ({"external": True}, 30, "fine", "another organisation"),
-        ({}, 30, "  ", "needs a reason"),
-        ({}, 0, "fine", "next twelve months"),
-        ({}, 400, "fine", "next twelve months"),
-    ],
+    ("days", "reason", "said"),
+    [(30, "  ", "needs a reason"), (0, "fine", "next twelve months"), (400, "fine", "next twelve months")],
 )
 async def test_a_risk_is_not_accepted_lightly(
-    stewards: Stewardship, cause: str, db: Database, clock: StillClock, who: Any, days: int, reason: str, said: str
+    stewards: Stewardship, cause: str, db: Database, clock: StillClock, days: int, reason: str, said: str
 ) -> None:
-    notice = await stewards.accept_risk(cause, actor(**who), clock.at + timedelta(days=days), reason)
+    notice = await stewards.accept_risk(cause, actor(APPROVER), clock.at + timedelta(days=days), reason)
     assert not notice.ok
     assert said in notice.said
     assert row(db, "a").status == "open"
     assert kinds(db, cause) == []
+
+
+# --- who may ---------------------------------------------------------------------------------------------------------
+
+
+def doing(verb: str, stewards: Stewardship, cause: str, who: Actor) -> Awaitable[object]:
+    if verb == "not_mine":
+        return stewards.not_mine(cause, who, "platform", "theirs")
+    if verb == "snooze":
+        return stewards.snooze(cause, who, 7, "later")
+    return stewards.accept_risk(cause, who, START + timedelta(days=30), "fine")
+
+
+ACTION = {"not_mine": "pass_on", "snooze": "snooze", "accept_risk": "accept_risk"}
+
+
+@pytest.mark.parametrize("verb", ACTION)
+@pytest.mark.parametrize(
+    ("odd", "rule"),
+    [
+        ({"known": False}, "guard-stranger"),
+        ({"guest": True}, "guard-guest"),
+        ({"external": True}, "guard-external"),
+        ({"bot": True}, "guard-bot"),
+        ({"active": False}, "guard-deactivated"),
+    ],
+)
+async def test_whom_the_policy_refuses_changes_nothing_and_reads_rule_reason_and_who_could(
+    stewards: Stewardship, cause: str, db: Database, verb: str, odd: dict[str, bool], rule: str
+) -> None:
+    who = actor(APPROVER, **odd)
+    before = db.read_sync(causes.get, cause)
+    for wanted in (doing(verb, stewards, cause, who), stewards.require(cause, who, ACTION[verb])):
+        with pytest.raises(Denied) as refused:
+            await wanted
+        assert refused.value.rule == rule
+        assert refused.value.reason
+        assert refused.value.could
+        assert refused.value.mend.startswith("Ask ")
+    assert db.read_sync(causes.get, cause) == before
+    assert row(db, "a").status == "open"
+    assert queued(db) == []
+    assert kinds(db, cause) == ["refused", "refused"]
+
+
+async def test_a_risk_is_accepted_by_approvers_only(stewards: Stewardship, cause: str, db: Database) -> None:
+    with pytest.raises(Denied) as refused:
+        await stewards.accept_risk(cause, actor(), START + timedelta(days=30), "fine")
+    assert (refused.value.rule, refused.value.could) == ("default deny", (f"members of {APPROVER}",))
+    assert row(db, "a").status == "open"
+
+
+@pytest.mark.parametrize("verb", ACTION)
+async def test_nothing_is_permitted_that_no_policy_permits(
+    cause: str, db: Database, clock: StillClock, ids: CountedIds, tmp_path: Path, verb: str
+) -> None:
+    own = tmp_path / "own.cedar"
+    own.write_text('@id("look") permit (principal, action == Action::"review", resource);', "utf-8")
+    stewards = Stewardship(db, settings(), clock, ids, Policy.load(GovernanceSettings(policies=own)))
+    with pytest.raises(Denied) as refused:
+        await doing(verb, stewards, cause, actor(APPROVER))
+    assert refused.value.rule == "default deny"
+
+
+async def test_a_policy_may_look_at_the_owner_and_the_environment_of_the_cause(
+    cause: str, db: Database, clock: StillClock, ids: CountedIds, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.cedar"
+    own.write_text(
+        '@id("payments") permit (principal, action == Action::"snooze", resource) when '
+        '{ resource.owner == "payments" && resource.environment == "unknown" };',
+        "utf-8",
+    )
+    stewards = Stewardship(db, settings(), clock, ids, Policy.load(GovernanceSettings(policies=own)))
+    assert (await stewards.snooze(cause, actor(), 7, "later")).ok
+    await Stewardship(db, settings(), clock, ids).not_mine(cause, actor(), "platform", "theirs")
+    with pytest.raises(Denied):
+        await stewards.snooze(cause, actor(), 7, "later")
 
 
 async def test_a_suppression_of_the_source_that_ran_out_wakes_and_is_announced(

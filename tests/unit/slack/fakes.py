@@ -238,14 +238,10 @@ class Services:
         principal = Principal(id=f"{identity.tenant}/{identity.user}", name="Alice")
         return Actor(principal=principal, identity=identity, standing=standing)
 
-    def may(self, actor: Actor, action: str, plan: Plan | None) -> Any:
-        """The policy: refuses what stands in ``forbidden``, as ``PolicyVerdict.require`` does."""
-
-        def require() -> None:
-            if action in self.forbidden:
-                raise Denied(f"no policy lets {actor.principal.name} {action}", rule="guard-stranger", could=("Bob",))
-
-        return SimpleNamespace(require=require)
+    async def require(self, cause_id: str, actor: Actor, action: str) -> None:
+        """Stewardship's: refuses what stands in ``forbidden``."""
+        if action in self.forbidden:
+            raise Denied(f"no policy lets {actor.principal.name} {action}", rule="guard-stranger", could=("Bob",))
 
     async def cause(self, cause_id: str) -> CauseView:
         self._said("cause", cause_id)
@@ -307,10 +303,12 @@ class Services:
         return request_view(RequestState.CANCELLED)
 
     async def not_mine(self, cause_id: str, actor: Actor, to: str, reason: str) -> Notice:
+        await self.require(cause_id, actor, "pass_on")
         self._said("not_mine", cause_id, actor, to, reason)
         return Notice(ok=True, said="Passed on to Payments.")
 
     async def snooze(self, cause_id: str, actor: Actor, days: int, reason: str) -> Notice:
+        await self.require(cause_id, actor, "snooze")
         self._said("snooze", cause_id, actor, days, reason)
         return Notice(ok=True, said="Snoozed.")
 
