@@ -110,6 +110,15 @@ class GovernanceRule(_Section):
     break_glass_minutes: int = Field(15, ge=1, description="How long a broken glass lasts")
 
 
+class StandingSettings(_Section):
+    """Bounds of standing approvals. Whether anybody may give one at all is Cedar's (action pre_approve)."""
+
+    max_days: int = Field(90, ge=1, description="Longest life of a standing approval")
+    max_per_hour: int = Field(20, ge=1, description="Highest cap of runs per hour")
+    max_resources: int = Field(3, ge=1, description="A plan that changes more is left to people")
+    quorum: int = Field(1, ge=1, description="People who must grant it before it holds")
+
+
 class GovernanceSettings(_Section):
     policies: Path | None = Field(None, description="Cedar policy file; the built-in one is used when unset")
     rules: tuple[GovernanceRule, ...] = Field((), description="First match wins; the built-in default asks for one "
@@ -117,6 +126,7 @@ class GovernanceSettings(_Section):
     max_targets: int = Field(25, ge=1, description="A plan that would change more resources is refused")
     freeze: bool = Field(False, description="Nothing is executed while true")
     membership_seconds: int = Field(60, ge=0, description="How long a group membership read is believed")
+    standing: StandingSettings = Field(default_factory=lambda: StandingSettings())
 
 
 class PersonSettings(_Section):

@@ -15,6 +15,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from . import tables_standing as tables_standing
+
 
 class FindingRow(SQLModel, table=True):
     """The narrow, queryable half of a finding; the whole is ``observations.doc`` at (id, content)."""
