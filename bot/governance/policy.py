@@ -28,9 +28,11 @@ DEFAULT_APPROVERS = "cloud-approvers"
 STRANGER = "p-"  # prefix of the principals made at first sight: nobody vouches for them
 ACTIONS = frozenset(
     {"review", "request", "undo_request", "approve", "reject", "cancel", "execute", "snooze", "pass_on", "accept_risk",
-     "freeze", "break_glass", "delegate"}
+     "freeze", "break_glass", "delegate", "pre_approve"}
 )  # fmt: skip
-_DECIDING = frozenset({"approve", "reject", "execute"})
+_DECIDING = frozenset({"approve", "reject", "execute", "pre_approve"})
+# A permit of every action does not turn these on: the owner's policy has to name them.
+_BY_NAME = frozenset({"pre_approve"})
 _HERE = Path(__file__).parent
 _GROUP = re.compile(r'Group::"((?:[^"\\]|\\.)*)"')
 
@@ -64,6 +66,7 @@ class Policy:
         self._text = f"{permits}\n{guards}"
         self._settings = settings
         self._annotations = _annotations(self._text)
+        self._permitted_by_name = _permitted_by_name(permits)
         self._policies = cedarpy.PolicySet.from_str(self._text)
         self._order = list(self._annotations)
         # The groups a custom policy names; shown to people who are refused.
@@ -106,8 +109,14 @@ class Policy:
         """The groups in which those who may decide are to be found, as far as groups say it."""
         return frozenset(rule.groups or self._named)
 
+    def offers(self, action: str) -> bool:
+        """False where the action is off for everybody, because no permit names it."""
+        return action not in _BY_NAME or action in self._permitted_by_name
+
     def could(self, plan: Plan | None, action: str = "approve") -> tuple[str, ...]:
         """Who may, in words, as far as groups say it."""
+        if not self.offers(action):
+            return ()
         if action in {"request", "undo_request", "snooze", "pass_on", "delegate"} and not self._settings.policies:
             return ("anyone listed in gatehouse.yml",)
         rule = self.rule_for(plan) if plan else ApprovalRule(name=DEFAULT_DENY)
@@ -117,10 +126,13 @@ class Policy:
     def may(
         self, actor: Actor, action: str, plan: Plan | None, context: Mapping[str, Any] | None = None
     ) -> PolicyVerdict:
-        """Whether ``actor`` may. ``context``: is_requester, executing, owner, undo_exposes, rule (all optional)."""
+        """Whether ``actor`` may. ``context``: is_requester, executing, owner, undo_exposes, rule (all optional);
+        ``attributes`` stand for those of a plan where there is none (the scope of a standing approval)."""
         given = dict(context or {})
         if action not in ACTIONS:
             return PolicyVerdict(False, DEFAULT_DENY, f"there is no action {action!r}", self.could(plan))
+        if not self.offers(action):
+            return PolicyVerdict(False, DEFAULT_DENY, f"no policy in force permits anybody to {_WORDS[action]}")
         rule = given.get("rule")
         if not isinstance(rule, ApprovalRule):
             rule = self.rule_for(plan) if plan else ApprovalRule(name=DEFAULT_DENY)
@@ -201,6 +213,7 @@ _WORDS = {
     "cancel": "cancel this", "execute": "have this executed", "pass_on": "pass this on",
     "accept_risk": "accept the risk", "review": "look at this", "freeze": "freeze or unfreeze changes",
     "break_glass": "break the glass", "delegate": "let another vote in their stead",
+    "pre_approve": "approve later plans in advance",
 }  # fmt: skip
 
 
@@ -222,6 +235,7 @@ def _plan_attributes(plan: Plan | None, given: Mapping[str, Any]) -> dict[str, A
         "reversibility": plan.reversibility.value if plan else "exact",
         "undo_exposes": bool(given.get("undo_exposes", False)),
         "owner": str(given.get("owner", "")),
+        **dict(given.get("attributes") or {}),
     }
 
 
@@ -240,6 +254,16 @@ def _matches(match: RuleMatch, plan: Plan) -> bool:
         and any_of(match.risk, (plan.risk.value,))
         and any_of(match.kind, (plan.kind.value,))
     )
+
+
+def _permitted_by_name(text: str) -> frozenset[str]:
+    """The actions that some permit names."""
+    named: set[str] = set()
+    for policy in json.loads(cedarpy.policies_to_json_str(text)).get("staticPolicies", {}).values():
+        if policy["effect"] == "permit":
+            action = policy["action"]
+            named |= {entity["id"] for entity in [*action.get("entities", []), action.get("entity")] if entity}
+    return frozenset(named)
 
 
 def _annotations(text: str) -> dict[str, dict[str, str]]:

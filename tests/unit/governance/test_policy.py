@@ -17,6 +17,7 @@ from bot.settings import GovernanceRule, GovernanceSettings
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BUILT_IN = (Path(module.__file__).parent / "gatehouse.cedar").read_text("utf-8")
 ANYTHING = '@id("anything") permit (principal, action, resource);'
+BY_NAME = '@id("named") permit (principal, action == Action::"pre_approve", resource);'
 
 
 def actor(name: str = "ann", groups: tuple[str, ...] = (), **odd: bool) -> Actor:
@@ -91,9 +92,33 @@ def test_a_missing_policy_file_is_said(tmp_path):
         Policy.load(GovernanceSettings(policies=tmp_path / "none.cedar"))
 
 
+def test_pre_approving_is_off_until_a_policy_names_it(tmp_path):
+    for policy in (load(tmp_path), load(tmp_path, ANYTHING)):
+        assert not policy.offers("pre_approve")
+        verdict = policy.may(actor(groups=("cloud-approvers",)), "pre_approve", plan())
+        assert (verdict.allowed, verdict.rule, verdict.could) == (False, "default deny", ())
+        assert verdict.reason == "no policy in force permits anybody to approve later plans in advance"
+    forbidden = '@id("no") forbid (principal, action == Action::"pre_approve", resource);'
+    assert not load(tmp_path, f"{ANYTHING} {forbidden}").offers("pre_approve")
+    named = load(tmp_path, f"{ANYTHING} {BY_NAME}")
+    assert named.offers("pre_approve")
+    assert named.may(actor(), "pre_approve", plan()).allowed
+
+
+def test_pre_approving_is_asked_of_the_scope_where_there_is_no_plan_yet(tmp_path):
+    text = f'{ANYTHING} @id("dev") permit (principal, action == Action::"pre_approve", resource) ' \
+           'when { resource.environment == "dev" };'  # fmt: skip
+    policy = load(
+        tmp_path, text.replace("(principal, action, resource)", '(principal, action == Action::"review", resource)')
+    )
+    for environment, allowed in (("dev", True), ("prod", False), ("any", False)):
+        verdict = policy.may(actor(), "pre_approve", None, {"attributes": {"environment": environment}})
+        assert verdict.allowed is allowed
+
+
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 def test_strangers_may_look_and_nothing_else(tmp_path, action):
-    for policy in (load(tmp_path), load(tmp_path, ANYTHING)):
+    for policy in (load(tmp_path), load(tmp_path, ANYTHING), load(tmp_path, f"{ANYTHING} {BY_NAME}")):
         verdict = policy.may(actor("p-abc", ("cloud-approvers",)), action, plan())
         assert verdict.allowed is (action == "review")
         assert verdict.allowed or (verdict.reason and verdict.rule)
@@ -110,7 +135,7 @@ def test_strangers_may_look_and_nothing_else(tmp_path, action):
 )
 @pytest.mark.parametrize("action", sorted(ACTIONS - {"review", "break_glass"}))
 def test_the_guards_hold_against_a_policy_that_permits_everything(tmp_path, odd, rule, action):
-    policy = load(tmp_path, ANYTHING)
+    policy = load(tmp_path, f"{ANYTHING} {BY_NAME}")
     assert policy.may(actor(), action, plan()).allowed
     verdict = policy.may(actor(groups=("cloud-approvers",), **odd), action, plan())
     assert (verdict.allowed, verdict.rule) == (False, rule)

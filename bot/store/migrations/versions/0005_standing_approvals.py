@@ -5,6 +5,8 @@ Revision: 0005, after: 0004
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlmodel.sql import sqltypes
@@ -23,7 +25,7 @@ def _long(name: str) -> sa.Column[str]:
     return sa.Column(name, sa.Text(), nullable=False)
 
 
-def _at(name: str) -> sa.Column[sa.DateTime]:
+def _at(name: str) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=False)
 
 
