@@ -86,7 +86,8 @@ class Bench(World):
             db=self.db, settings=settings, clock=clock, ids=ids,
             board=Board(self.db, settings, catalog, clock, policy, people),  # type: ignore[arg-type]
             intake=Intake(self.db, settings, catalog, clock, ids),  # type: ignore[arg-type]
-            stewardship=Stewardship(self.db, settings, clock, ids, policy), people=people, policy=policy, planner=planner,
+            stewardship=Stewardship(self.db, settings, clock, ids, policy),
+            people=people, policy=policy, planner=planner,
             approvals=Approvals(self.db, planner, policy, people, clock, ids), executor=self.new_executor("bench"),
         )  # fmt: skip
 
