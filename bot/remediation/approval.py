@@ -8,39 +8,23 @@ Rules
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bot.domain.decisions import ApprovalRequest, ApprovalRule, Choice, Decision, RequestState, Vote
-from bot.domain.errors import BadInput, Conflict, Denied, GatehouseError, Stale
-from bot.domain.ids import Clock, IdSource
+from bot.domain.decisions import ApprovalRule, Choice, RequestState, Vote
+from bot.domain.errors import BadInput, Conflict, GatehouseError, Stale
 from bot.domain.plans import Plan, PlanKind
 from bot.domain.principals import Actor
-from bot.domain.views import Option, OptionView, PlanView, RequestView, VoteLine
-from bot.governance.people import People
-from bot.governance.policy import Policy, PolicyVerdict, mend
-from bot.governance.stead import in_stead
+from bot.domain.views import Option, OptionView, PlanView, RequestView
+from bot.governance.policy import PolicyVerdict, mend
 from bot.intake.cleaning import clean
-from bot.store import controls, ledger, outbox, plans
-from bot.store.database import Database
+from bot.store import ledger, plans
 
-from .planning import Planner
-
-_REASON_MAX = 2_000
-_NAMES_SHOWN = 5
-Lent = tuple[tuple[controls.Delegation, Actor], ...]  # who lets this person vote in their stead, read now
-_AGAIN = "Press Review fix again to see the present state."
+from .office import AGAIN, REASON_MAX, Lent, Office, settle
 
 
-class Approvals:
-    def __init__(
-        self, db: Database, planner: Planner, policy: Policy, people: People, clock: Clock, ids: IdSource
-    ) -> None:
-        self._db, self._planner, self._policy, self._people = db, planner, policy, people
-        self._clock, self._ids = clock, ids
-
+class Approvals(Office):
     # --- looking -----------------------------------------------------------------------------------------------------
 
     async def look(self, cause_id: str, actor: Actor) -> PlanView:
@@ -67,11 +51,6 @@ class Approvals:
 
     def _may_look(self, actor: Actor) -> None:
         self._policy.may(actor, "review", None).require()
-
-    async def _lent(self, actor: Actor) -> Lent:
-        now = self._clock.now()
-        found = await self._db.read(lambda conn: controls.delegations(conn, to_id=actor.principal.id, now=now))
-        return tuple([(each, await self._people.fresh(each.from_id, each.from_identity)) for each in found])
 
     def _pending_view(self, conn: Connection, cause_id: str, actor: Actor, lent: Lent) -> PlanView | None:
         held = plans.pending_request(conn, cause_id)
@@ -150,7 +129,7 @@ class Approvals:
 
     async def ask(self, plan_id: str, plan_hash: str, actor: Actor, reason: str = "") -> RequestView:
         """Ask for approval of one plan. Where a request already waits for this cause, that one comes back."""
-        return _settle(await self._db.write(self._ask, plan_id, plan_hash, actor, clean(reason, _REASON_MAX)))
+        return settle(await self._db.write(self._ask, plan_id, plan_hash, actor, clean(reason, REASON_MAX)))
 
     def _ask(
         self, conn: Connection, plan_id: str, plan_hash: str, actor: Actor, reason: str
@@ -159,7 +138,7 @@ class Approvals:
         plan = plans.plan(conn, plan_id)
         cause = plans.cause(conn, plan.cause_id, lock=True)
         if plan.hash != plan_hash:
-            return Stale("the plan you looked at is not this one any more", mend=_AGAIN)
+            return Stale("the plan you looked at is not this one any more", mend=AGAIN)
         verdict = self._may_ask(actor, plan, cause)
         if not verdict.allowed:
             return self._refuse(conn, plan.id, actor, "ask", verdict, now)
@@ -167,30 +146,15 @@ class Approvals:
         if held and self._outdated(conn, held) is None:
             return self._request_view(conn, held)
         if plan.expires_at <= now:
-            return Stale("this plan is too old", mend=_AGAIN)
+            return Stale("this plan is too old", mend=AGAIN)
         if plans.active_execution(conn, cause.id):
             return Conflict("a fix for this is being carried out right now", mend="The card shows how it goes.")
         rule = self._policy.rule_for(plan)
-        request = ApprovalRequest(
-            id=self._ids.new("req"),
-            plan_id=plan.id,
-            plan_hash=plan.hash,
-            fingerprint=plan.fingerprint,
-            policy_version=self._policy.version,
-            rule=rule,
-            requested_by=actor.principal.id,
-            requested_at=now,
-            expires_at=self._expiry(plan, rule, now),
-        )
-        plans.save_request(conn, request, cause.id, reason)
-        body = request.model_dump(mode="json") | {"cause": cause.id, "reason": reason}
-        ledger.append(conn, kind="request.made", subject=request.id, actor=actor.principal.id, body=body, now=now)
+        request = self._new_request(plan, rule, actor.principal.id, now)
+        self._open(conn, request, cause.id, reason, now)
         what = "the undo" if plan.kind is PlanKind.UNDO else "the fix"
         self._tell(conn, cause.id, now, f"{actor.principal.name} asked for {what}: {plan.title}", reason)
         return self._request_view(conn, plans.request(conn, request.id))
-
-    def _expiry(self, plan: Plan, rule: ApprovalRule, now: datetime) -> datetime:
-        return min(plan.expires_at, now + timedelta(minutes=rule.expires_minutes))
 
     # --- answering ---------------------------------------------------------------------------------------------------
 
@@ -205,8 +169,8 @@ class Approvals:
         typed: str = "",
     ) -> RequestView:
         """One person's answer. ``typed`` is the number of resources, where the rule asks for it."""
-        lent, why = await self._lent(actor), clean(reason, _REASON_MAX)
-        return _settle(
+        lent, why = await self._lent(actor), clean(reason, REASON_MAX)
+        return settle(
             await self._db.write(self._vote, request_id, plan_hash, revision, actor, choice, why, typed.strip(), lent)
         )
 
@@ -229,16 +193,16 @@ class Approvals:
         if mine and mine.choice is choice and plan_hash == request.plan_hash:
             return self._request_view(conn, held)  # a double click: the same answer, the same result
         if request.state.is_final:
-            return Stale(f"this request is already {request.state.value}", mend=_AGAIN)
+            return Stale(f"this request is already {request.state.value}", mend=AGAIN)
         outdated = self._outdated(conn, held)
         if outdated is not None:
             return outdated
         if plan_hash != request.plan_hash or revision != request.revision:
-            return Stale("this card is not the present one", mend=_AGAIN)
+            return Stale("this card is not the present one", mend=AGAIN)
         plan = plans.plan(conn, request.plan_id)
         if plan.hash != request.plan_hash or plan.fingerprint != request.fingerprint:
             self._close(conn, held, RequestState.VOIDED, "the plan is not the one that was asked for", now)
-            return Stale("the plan is not the one that was asked for", mend=_AGAIN)
+            return Stale("the plan is not the one that was asked for", mend=AGAIN)
         cause = plans.cause(conn, plan.cause_id)
         votes = [vote for vote, _ in plans.live_votes(conn, request_id)]
         verdict, stead = self._stand(conn, actor, choice, plan, cause, request.rule, request.requested_by, lent, votes)
@@ -300,38 +264,11 @@ class Approvals:
         ledger.append(conn, kind="execution.queued", subject=execution_id, actor="gatehouse", body=body, now=now)
         self._tell(conn, held.cause_id, now, f"{name} approved", vote.reason)
 
-    def _decide(
-        self,
-        conn: Connection,
-        held: plans.Request,
-        plan: Plan,
-        outcome: RequestState,
-        by: tuple[str, ...],
-        reason: str,
-        now: datetime,
-    ) -> Decision:
-        decision = Decision(
-            id=self._ids.new("dec"),
-            request_id=held.facts.id,
-            plan_id=plan.id,
-            covers=plan.hash,
-            outcome=outcome,
-            decided_at=now,
-            decided_by=by,
-            reason=reason,
-            policy_version=self._policy.version,
-        )
-        plans.save_decision(conn, decision)
-        plans.close_request(conn, held.facts.id, outcome, now)
-        body = decision.model_dump(mode="json") | {"cause": held.cause_id, "findings": list(plan.finding_ids)}
-        ledger.append(conn, kind="decision.made", subject=decision.id, actor=by[-1], body=body, now=now)
-        return decision
-
     # --- taking a vote back ------------------------------------------------------------------------------------------
 
     async def withdraw(self, request_id: str, actor: Actor) -> RequestView:
         """Take one's vote back. After the decision, but before the first step, that voids the decision."""
-        return _settle(await self._db.write(self._withdraw, request_id, actor))
+        return settle(await self._db.write(self._withdraw, request_id, actor))
 
     def _withdraw(self, conn: Connection, request_id: str, actor: Actor) -> RequestView | GatehouseError:
         now, who = self._clock.now(), actor.principal.id
@@ -341,7 +278,7 @@ class Approvals:
             return Conflict("you have no vote here to take back", mend="The card shows who voted.")
         state, name = held.facts.state, actor.principal.name
         if state not in {RequestState.PENDING, RequestState.APPROVED}:
-            return Stale(f"this request is already {state.value}", mend=_AGAIN)
+            return Stale(f"this request is already {state.value}", mend=AGAIN)
         stopped = plans.stop_execution(conn, request_id, f"{name} withdrew their approval", now)
         if state is RequestState.APPROVED and stopped is None:
             return Conflict("it is being carried out already", mend="Ask for the undo when it is done.")
@@ -360,7 +297,7 @@ class Approvals:
 
     async def cancel(self, request_id: str, actor: Actor) -> RequestView:
         """Take a request back: one's own, or as somebody the policy permits."""
-        return _settle(await self._db.write(self._cancel, request_id, actor))
+        return settle(await self._db.write(self._cancel, request_id, actor))
 
     def _cancel(self, conn: Connection, request_id: str, actor: Actor) -> RequestView | GatehouseError:
         now = self._clock.now()
@@ -368,7 +305,7 @@ class Approvals:
         if held.facts.state is RequestState.CANCELLED:
             return self._request_view(conn, held)
         if held.facts.state.is_final:
-            return Stale(f"this request is already {held.facts.state.value}", mend=_AGAIN)
+            return Stale(f"this request is already {held.facts.state.value}", mend=AGAIN)
         plan = plans.plan(conn, held.facts.plan_id)
         cause = plans.cause(conn, held.cause_id)
         verdict = self._may(actor, "cancel", plan, cause, held.facts.rule, held.facts.requested_by)
@@ -397,158 +334,8 @@ class Approvals:
         now = self._clock.now()
         if held.facts.expires_at <= now:
             self._close(conn, held, RequestState.EXPIRED, "nobody decided in time", now)
-            return Stale("this request has expired", mend=_AGAIN)
+            return Stale("this request has expired", mend=AGAIN)
         if held.facts.policy_version != self._policy.version:
             self._close(conn, held, RequestState.VOIDED, "the policy changed since it was asked", now)
             return Stale("the policy changed since this was asked", mend="Press Review fix and ask again.")
         return None
-
-    def _close(
-        self,
-        conn: Connection,
-        held: plans.Request,
-        state: RequestState,
-        why: str,
-        now: datetime,
-        actor: str = "gatehouse",
-    ) -> None:
-        plans.close_request(conn, held.facts.id, state, now, reason=why)
-        body = {"cause": held.cause_id, "plan": held.facts.plan_id, "why": why}
-        ledger.append(conn, kind=f"request.{state.value}", subject=held.facts.id, actor=actor, body=body, now=now)
-        self._tell(conn, held.cause_id, now, f"The request is {state.value}", why)
-
-    # --- who may -----------------------------------------------------------------------------------------------------
-
-    def _may(
-        self, actor: Actor, action: str, plan: Plan, cause: plans.CauseFacts, rule: ApprovalRule, requester: str
-    ) -> PolicyVerdict:
-        context = {
-            "rule": rule,
-            "is_requester": bool(requester) and requester == actor.principal.id,
-            "owner": cause.owner,
-            "undo_exposes": self._planner.exposes(plan),
-        }
-        return self._policy.may(actor, action, plan, context)
-
-    def _may_ask(self, actor: Actor, plan: Plan, cause: plans.CauseFacts) -> PolicyVerdict:
-        action = "undo_request" if plan.kind is PlanKind.UNDO else "request"
-        return self._may(actor, action, plan, cause, self._policy.rule_for(plan), "")
-
-    def _may_vote(
-        self, actor: Actor, choice: Choice, plan: Plan, cause: plans.CauseFacts, rule: ApprovalRule, requester: str
-    ) -> PolicyVerdict:
-        verdict = self._may(actor, choice.value, plan, cause, rule, requester)
-        if not verdict.allowed or choice is Choice.REJECT:
-            return verdict
-        if rule.four_eyes and requester == actor.principal.id:
-            return PolicyVerdict(False, f"{rule.name}: four eyes", "who asks cannot approve", verdict.could)
-        if rule.owner_apart and self._people.owns(cause.owner, actor):
-            said = "the owner of the resource cannot approve its change"
-            return PolicyVerdict(False, f"{rule.name}: owner apart", said, verdict.could)
-        return verdict
-
-    def _stand(
-        self,
-        conn: Connection,
-        actor: Actor,
-        choice: Choice,
-        plan: Plan,
-        cause: plans.CauseFacts,
-        rule: ApprovalRule,
-        requester: str,
-        lent: Lent,
-        votes: list[Vote],
-    ) -> tuple[PolicyVerdict, controls.Delegation | None]:
-        """In one's own right, else in the stead of somebody who has not been counted yet."""
-        freeze = controls.freeze_of(conn, plan) if choice is Choice.APPROVE else None
-        if freeze:
-            return PolicyVerdict(False, "freeze", freeze.said), None
-        verdict = self._may_vote(actor, choice, plan, cause, rule, requester)
-        # Who asked or owns it cannot slip round that by standing in for another.
-        if verdict.allowed or (choice is Choice.APPROVE and self._apart(actor, cause, rule, requester)):
-            return verdict, None
-        taken = {vote.counts_for for vote in votes if vote.principal_id != actor.principal.id}
-        context = {"rule": rule, "owner": cause.owner, "undo_exposes": self._planner.exposes(plan)}
-        for each, other in lent:
-            if not each.covers(plan) or each.from_id in taken:
-                continue
-            if choice is Choice.APPROVE and self._apart(other, cause, rule, requester):
-                continue
-            found = in_stead(self._policy, actor, other, choice.value, plan, context, requester)
-            if found.allowed:
-                return found, each
-        return verdict, None
-
-    def _apart(self, actor: Actor, cause: plans.CauseFacts, rule: ApprovalRule, requester: str) -> bool:
-        asked = rule.four_eyes and requester == actor.principal.id
-        return asked or (rule.owner_apart and self._people.owns(cause.owner, actor))
-
-    def _could(self, plan: Plan, rule: ApprovalRule, cause: plans.CauseFacts, requester: str) -> tuple[str, ...]:
-        """Groups, and the people of gatehouse.yml for whom the policy would say yes."""
-        names: list[str] = []
-        for candidate in self._people.candidates(self._policy.deciding_groups(rule)):
-            if self._may_vote(candidate, Choice.APPROVE, plan, cause, rule, requester).allowed:
-                names.append(candidate.principal.name)
-            if len(names) > _NAMES_SHOWN:
-                names[-1] = "others"
-                break
-        return (*self._policy.could(plan), *names)
-
-    def _refuse(
-        self, conn: Connection, subject: str, actor: Actor, wanted: str, verdict: PolicyVerdict, now: datetime
-    ) -> Denied:
-        body: dict[str, Any] = {
-            "wanted": wanted,
-            "rule": verdict.rule,
-            "reason": verdict.reason,
-            "identity": actor.identity.model_dump(mode="json"),
-        }
-        ledger.append(conn, kind="refused", subject=subject, actor=actor.principal.id, body=body, now=now)
-        return Denied(verdict.reason, rule=verdict.rule, could=verdict.could, mend=mend(verdict.could))
-
-    # --- showing -----------------------------------------------------------------------------------------------------
-
-    def _tell(self, conn: Connection, cause_id: str, now: datetime, line: str, reason: str = "") -> None:
-        said = f"{line}: {reason}" if reason else line
-        outbox.refresh_cause(conn, self._ids, now, cause_id)
-        outbox.say_in_thread(conn, self._ids, now, cause_id, said)
-
-    def _request_view(self, conn: Connection, held: plans.Request) -> RequestView:
-        request = held.facts
-        plan, cause = plans.plan(conn, request.plan_id), plans.cause(conn, held.cause_id)
-        votes = tuple(
-            VoteLine(
-                who=self._people.person_in(conn, vote.principal_id),
-                choice=vote.choice,
-                reason=vote.reason,
-                at=vote.at,
-                instead_of=self._people.person_in(conn, vote.stands_for) if vote.stands_for else None,
-            )
-            for vote, _ in plans.live_votes(conn, request.id)
-        )
-        return RequestView(
-            id=request.id,
-            cause_id=held.cause_id,
-            cause_title=cause.title,
-            plan_id=plan.id,
-            plan_hash=request.plan_hash,
-            plan_title=plan.title,
-            kind=plan.kind,
-            state=request.state,
-            rule=request.rule,
-            revision=request.revision,
-            requested_by=self._people.person_in(conn, request.requested_by),
-            requested_at=request.requested_at,
-            expires_at=request.expires_at,
-            votes=votes,
-            could=() if request.state.is_final else self._could(plan, request.rule, cause, request.requested_by),
-            reason=held.reason,
-            decided_at=held.decided_at,
-        )
-
-
-def _settle(outcome: RequestView | GatehouseError) -> RequestView:
-    """Raise what the transaction came to, after it was committed: a refusal and an expiry are facts, too."""
-    if isinstance(outcome, GatehouseError):
-        raise outcome
-    return outcome
