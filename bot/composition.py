@@ -20,7 +20,7 @@ from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
-from bot.ports import ChatPoster, CloudFactory, Directory, EventSink
+from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, PlaybookCatalog
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def build_engine(
     clouds: CloudFactory | None = None,
     worker: str | None = None,
     confirm: Callable[[], Awaitable[None]] | None = None,
+    catalog: PlaybookCatalog | None = None,
+    call_timeout: float | None = None,
 ) -> Engine:
     """Open (and migrate) the database and wire the services. ``confirm`` is asked right before each change."""
     from bot.durable.guard import GuardedClouds
@@ -55,7 +57,7 @@ def build_engine(
     from bot.intake.stewardship import Stewardship
     from bot.remediation.approval import Approvals
     from bot.remediation.catalog import builtin_catalog, write_operations
-    from bot.remediation.execution import Executor
+    from bot.remediation.execution import CALL_TIMEOUT, Executor
     from bot.remediation.planning import Planner
     from bot.reports.board import Board
     from bot.store.database import Database
@@ -66,7 +68,7 @@ def build_engine(
     url = settings.database_url.get_secret_value()
     upgrade(url)
     db = Database(url)
-    catalog = builtin_catalog()
+    catalog = catalog or builtin_catalog()
     clouds = clouds or AwsClouds(settings.aws, write_operations=write_operations())
     if confirm is not None:
         clouds = GuardedClouds(clouds, confirm)
@@ -85,7 +87,17 @@ def build_engine(
         policy=policy,
         planner=planner,
         approvals=Approvals(db, planner, policy, people, clock, ids),
-        executor=Executor(db, catalog, clouds, policy, people, clock, ids, worker or worker_name(ids)),
+        executor=Executor(
+            db,
+            catalog,
+            clouds,
+            policy,
+            people,
+            clock,
+            ids,
+            worker or worker_name(ids),
+            call_timeout=call_timeout or CALL_TIMEOUT,
+        ),
     )
 
 
