@@ -28,7 +28,7 @@ DEFAULT_APPROVERS = "cloud-approvers"
 STRANGER = "p-"  # prefix of the principals made at first sight: nobody vouches for them
 ACTIONS = frozenset(
     {"review", "request", "undo_request", "approve", "reject", "cancel", "execute", "snooze", "pass_on", "accept_risk",
-     "freeze", "break_glass", "delegate", "pre_approve"}
+     "freeze", "break_glass", "review_glass", "delegate", "pre_approve"}
 )  # fmt: skip
 _DECIDING = frozenset({"approve", "reject", "execute", "pre_approve"})
 # A permit of every action does not turn these on: the owner's policy has to name them.
@@ -158,6 +158,24 @@ class Policy:
             return PolicyVerdict(False, rule.name, f"{actor.principal.name} is not in {names}", self.could(plan))
         return verdict
 
+    def facts(
+        self, actor: Actor, action: str, plan: Plan | None, context: Mapping[str, Any] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """What ``may`` decides over, in words for people: ``principal``, ``resource``, ``context`` -> name -> value."""
+        given = dict(context or {})
+        rule = given.get("rule")
+        if not isinstance(rule, ApprovalRule):
+            rule = self.rule_for(plan) if plan else ApprovalRule(name=DEFAULT_DENY)
+        principal, resource, *_ = self._entities(actor, plan, rule, given)
+        moment = self._moment(actor, rule, given) | {"approver_groups": list(self.approver_groups(rule))}
+        about = {"id": actor.principal.id, **principal["attrs"], "groups": sorted(actor.groups)}
+        return {"principal": about, "resource": resource["attrs"], "context": moment}
+
+    @property
+    def text(self) -> str:
+        """The policies in force with the guards."""
+        return self._text
+
     def _explain(self, result: Any, actor: Actor, action: str, plan: Plan | None) -> PolicyVerdict:
         could = self.could(plan, action)
         errors = list(result.diagnostics.errors)
@@ -178,11 +196,12 @@ class Policy:
         return PolicyVerdict(False, rule, said, could)
 
     def _moment(self, actor: Actor, rule: ApprovalRule, given: Mapping[str, Any]) -> dict[str, Any]:
+        frozen = self._settings.freeze or bool(given.get("frozen", False))
         return {
             "platform": actor.identity.platform.value,
             "is_requester": bool(given.get("is_requester", False)),
             "executing": bool(given.get("executing", False)),
-            "frozen": self._settings.freeze or bool(given.get("frozen", False)),
+            "frozen": frozen and not (given.get("glass") and rule.break_glass_through_freeze),
             "approver_groups": [_entity("Group", group) for group in self.approver_groups(rule)],
         }
 
@@ -208,11 +227,22 @@ class Policy:
         return [principal, resource, *({"uid": {"type": "Group", "id": g}, "attrs": {}, "parents": []} for g in every)]
 
 
+def apart(rule: ApprovalRule, *, asked: bool, owns: bool, could: tuple[str, ...] = ()) -> PolicyVerdict | None:
+    """Why this person must not approve although the policy lets them: they asked for it, or they own it."""
+    if rule.four_eyes and asked:
+        return PolicyVerdict(False, f"{rule.name}: four eyes", "who asks cannot approve", could)
+    if rule.owner_apart and owns:
+        said = "the owner of the resource cannot approve its change"
+        return PolicyVerdict(False, f"{rule.name}: owner apart", said, could)
+    return None
+
+
 _WORDS = {
     "request": "ask for this", "undo_request": "ask for the undo", "approve": "approve this", "reject": "reject this",
     "cancel": "cancel this", "execute": "have this executed", "pass_on": "pass this on",
     "accept_risk": "accept the risk", "review": "look at this", "freeze": "freeze or unfreeze changes",
-    "break_glass": "break the glass", "delegate": "let another vote in their stead",
+    "break_glass": "break the glass", "review_glass": "review a broken glass",
+    "delegate": "let another vote in their stead",
     "pre_approve": "approve later plans in advance",
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from bot.domain.principals import Actor
 from bot.domain.views import RequestView, VoteLine
 from bot.governance.in_force import InForce
 from bot.governance.people import People
-from bot.governance.policy import Policy, PolicyVerdict, mend
+from bot.governance.policy import Policy, PolicyVerdict, apart, mend
 from bot.governance.stead import in_stead
 from bot.store import controls, ledger, outbox, plans
 from bot.store.database import Database
@@ -142,12 +142,8 @@ class Office:
         verdict = self._may(actor, choice.value, plan, cause, rule, requester)
         if not verdict.allowed or choice is Choice.REJECT:
             return verdict
-        if rule.four_eyes and requester == actor.principal.id:
-            return PolicyVerdict(False, f"{rule.name}: four eyes", "who asks cannot approve", verdict.could)
-        if rule.owner_apart and self._people.owns(cause.owner, actor):
-            said = "the owner of the resource cannot approve its change"
-            return PolicyVerdict(False, f"{rule.name}: owner apart", said, verdict.could)
-        return verdict
+        asked, owns = requester == actor.principal.id, self._people.owns(cause.owner, actor)
+        return apart(rule, asked=asked, owns=owns, could=verdict.could) or verdict
 
     def _stand(
         self,
