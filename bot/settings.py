@@ -105,9 +105,10 @@ class GovernanceRule(_Section):
     owner_apart: bool = Field(False, description="Members of the owning team cannot approve")
     expires_minutes: int = Field(240, ge=1, description="How long a request waits for votes")
     typed_confirmation: bool = Field(False, description="The approver types the number of resources")
-    break_glass: bool = Field(False, description="Not usable yet: the executor checks it, nothing can break the glass")
+    break_glass: bool = Field(False, description="In an emergency one person may have it carried out alone")
     break_glass_groups: tuple[str, ...] = Field((), description="Who may break the glass; empty: nobody")
     break_glass_minutes: int = Field(15, ge=1, description="How long a broken glass lasts")
+    break_glass_through_freeze: bool = Field(False, description="It may be broken during a freeze, too")
 
 
 class StandingSettings(_Section):
@@ -125,6 +126,7 @@ class GovernanceSettings(_Section):
                                               "approver other than the one who asked")  # fmt: skip
     max_targets: int = Field(25, ge=1, description="A plan that would change more resources is refused")
     freeze: bool = Field(False, description="Nothing is executed while true")
+    review_hours: int = Field(24, ge=1, description="A broken glass is reviewed within; then it is asked for daily")
     membership_seconds: int = Field(60, ge=0, description="How long a group membership read is believed")
     standing: StandingSettings = Field(default_factory=lambda: StandingSettings())
 

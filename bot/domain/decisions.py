@@ -46,6 +46,7 @@ class ApprovalRule(_Frozen):
     break_glass: bool = False  # one person of ``break_glass_groups`` may act alone in an emergency
     break_glass_groups: tuple[str, ...] = ()
     break_glass_minutes: int = Field(default=15, ge=1)
+    break_glass_through_freeze: bool = False
 
 
 class ApprovalRequest(_Frozen):

@@ -18,11 +18,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bot.domain.decisions import Decision, ExecutionState, RequestState, StepState
+from bot.domain.decisions import ApprovalRule, Decision, ExecutionState, RequestState, StepState
 from bot.domain.errors import GatehouseError, NotFound, OutcomeUnknown, RetryLater, Stale
 from bot.domain.ids import Clock, IdSource, digest, short_hash
 from bot.domain.plans import Call, Change, Plan, PlanKind, Target, fingerprint
 from bot.domain.principals import Actor, PlatformIdentity
+from bot.governance.in_force import InForce
 from bot.governance.people import UNCHECKED, People
 from bot.governance.policy import DEFAULT_DENY, Policy
 from bot.governance.stead import in_stead
@@ -40,6 +41,7 @@ MAX_CLAIMS = 20  # of one execution: then something is wrong that trying again d
 READ_WAITS = (0.0, 1.0, 3.0)
 VERIFY_WAITS = (0.0, 2.0, 5.0, 10.0)
 _ERROR_MAX = 500
+DRIFT_FOUND = "drift.found"  # ledger record about an execution
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,14 @@ class _Lost(Exception):
 
 class _Stop(Exception):
     """The run ends here, as FAILED."""
+
+
+class _Refused(Exception):
+    """Refused before the first step: the run ends as BLOCKED, and can be asked for again."""
+
+
+class _Drift(str):
+    """The objection that the resource is not as it was: answered with a new request (``reasking``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,9 @@ class Executor:
         lease: timedelta = LEASE,
         call_timeout: float = CALL_TIMEOUT,
         sleep: Sleep = asyncio.sleep,
+        in_force: InForce | None = None,
     ) -> None:
+        self._in_force = in_force or InForce(policy.version)
         self._db, self._catalog, self._clouds, self._policy, self._people = db, catalog, clouds, policy, people
         self._clock, self._ids, self._sleep = clock, ids, sleep
         self._lease, self._call_timeout = lease, call_timeout
@@ -155,6 +167,8 @@ class Executor:
             return
         try:
             await self._carry_out(run)
+        except _Refused as refused:
+            await self._db.write(self._block, run, str(refused))
         except _Stop as stop:
             await self._fail(run, str(stop))
 
@@ -222,6 +236,8 @@ class Executor:
         if run.state is not ExecutionState.VERIFYING:
             steps = await self._db.read(plans.steps, run.id)
             why = _mismatch(run) or await self._objection(run, begun=bool(steps)) or run.altered
+            if isinstance(why, _Drift) and run.altered:
+                why = run.altered  # what was tampered with is not asked again by itself
             if why and not steps:
                 await self._db.write(self._block, run, why)
                 return
@@ -375,20 +391,38 @@ class Executor:
             return f"the resource cannot be read: {error.reason}"
         expected = {target.uid: run.plan.pre_image[target.uid] for target in targets}
         if fingerprint(states) != fingerprint(expected):
-            return f"the resource changed since the plan was made: {difference(expected, states)}"
+            return _Drift(f"the resource changed since the plan was made: {difference(expected, states)}")
         return ""
 
     async def _people_object(self, run: _Run) -> str:
-        if self._policy.frozen:
+        through = self._through_freeze(run)
+        if self._policy.frozen and not through:
             return "changes are frozen (governance.freeze)"
         freeze = await self._db.read(controls.freeze_of, run.plan)
-        if freeze:
+        if freeze and not through:
             return freeze.said
-        if self._policy.version != run.decision.policy_version:
-            return "the policy changed since the decision"
+        if self._policy.version == run.decision.policy_version:
+            return await self._votes_object(run, run.request.facts.rule)
+        # Decided under another policy: it still has to be satisfied under the one in force now.
+        if await self._db.read(self._in_force.behind):
+            return "the policy changed since the decision, and this replica still runs an older one"
+        rule = self._policy.rule_for(run.plan)
+        if rule.typed_confirmation and not run.request.facts.rule.typed_confirmation:
+            why = f"{rule.name} now asks approvers to type the number of resources"
+        else:
+            why = await self._votes_object(run, rule)
+        return f"the policy changed since the decision, and under the new one: {why}" if why else ""
+
+    def _through_freeze(self, run: _Run) -> bool:
+        """A glass broken under a rule that lets it through a freeze, then and now."""
+        if run.glass is None or not run.request.facts.rule.break_glass_through_freeze:
+            return False
+        return self._policy.rule_for(run.plan).break_glass_through_freeze
+
+    async def _votes_object(self, run: _Run, rule: ApprovalRule) -> str:
         if run.glass:
-            return await self._glass_objects(run, run.glass)
-        rule, request = run.request.facts.rule, run.request.facts
+            return await self._glass_objects(run, run.glass, rule)
+        request = run.request.facts
         permitted, said = set(), ""
         for principal_id, identity in run.voters:
             if principal_id not in run.decision.decided_by:
@@ -427,13 +461,13 @@ class Executor:
             return said or f"{len(permitted)} of {rule.quorum} approvals still hold"
         return ""
 
-    async def _glass_objects(self, run: _Run, glass: controls.BrokenGlass) -> str:
+    async def _glass_objects(self, run: _Run, glass: controls.BrokenGlass, rule: ApprovalRule) -> str:
         if self._clock.now() > glass.until:
-            return f"the broken glass was for until {glass.until:%H:%M} UTC"
+            return _late(glass)
         if run.decision.decided_by != (glass.by,):
             return "the decision is not the one the glass was broken for"
         actor = await self._fresh(glass.by, glass.identity)
-        context = {"rule": run.request.facts.rule, "executing": True, "owner": run.owner,
+        context = {"rule": rule, "executing": True, "owner": run.owner, "glass": True,
                    "is_requester": True, "undo_exposes": run.undo_exposes}  # fmt: skip
         for action in ("break_glass", "execute"):
             verdict = self._policy.may(actor, action, run.plan, context)
@@ -452,8 +486,10 @@ class Executor:
         return actor
 
     def _latest(self, run: _Run) -> datetime:
-        rule = run.request.facts.rule
-        return min(run.plan.expires_at, run.decision.decided_at + timedelta(minutes=rule.expires_minutes))
+        minutes = run.request.facts.rule.expires_minutes
+        if self._policy.version != run.decision.policy_version:
+            minutes = min(minutes, self._policy.rule_for(run.plan).expires_minutes)
+        return min(run.plan.expires_at, run.decision.decided_at + timedelta(minutes=minutes))
 
     # --- writing it down: each in one transaction, under the fence ---------------------------------------------------
 
@@ -471,8 +507,13 @@ class Executor:
         self._hold(conn, run, now)
         # In the transaction that permits the call: a freeze that was committed before it stops this very step.
         freeze = controls.freeze_of(conn, run.plan)
-        if freeze:
-            raise _Stop(f"stopped before “{change.summary}”: {freeze.said}")
+        why = freeze.said if freeze and not self._through_freeze(run) else ""
+        if run.glass and now > run.glass.until:
+            why = why or _late(run.glass)
+        if why:
+            if not plans.steps(conn, run.id):
+                raise _Refused(why)
+            raise _Stop(f"stopped before “{change.summary}”: {why}")
         plans.intend_step(
             conn, step_id=step_id, execution_id=run.id, position=position, summary=change.summary,
             call=change.call.model_dump(mode="json"), fence=run.fence, now=now,
@@ -515,6 +556,9 @@ class Executor:
         if request_id:
             plans.close_request(conn, request_id, RequestState.VOIDED, now, reason=why)
         body = {"why": why, "plan": held.plan_id, "decision": held.decision_id, "request": request_id}
+        if isinstance(why, _Drift) and not begun:
+            # What ``reasking`` answers, once.
+            ledger.append(conn, kind=DRIFT_FOUND, subject=execution_id, actor="gatehouse", body=body, now=now)
         ledger.append(
             conn, kind=f"execution.{state.value}", subject=execution_id, actor="gatehouse", body=body, now=now
         )
@@ -566,6 +610,10 @@ def _unverified(run: _Run, seen: Mapping[str, State]) -> str:
         if not result.ok:
             said.append(f"{target.name or target.uid}: {result.why}")
     return "; ".join(said)
+
+
+def _late(glass: controls.BrokenGlass) -> str:
+    return f"the broken glass was for until {glass.until:%H:%M} UTC"
 
 
 def _outcome_line(state: ExecutionState, plan: Plan, why: str) -> str:
