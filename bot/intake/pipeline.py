@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
 from bot.domain.errors import BadInput
-from bot.domain.findings import Environment, Finding, Sighting, SourceStatus, Status, finding_id
+from bot.domain.findings import Control, Environment, Finding, Sighting, SourceStatus, Status, finding_id
 from bot.domain.ids import IdSource, short_hash
 from bot.intake import announce
 from bot.intake.causes import cause_id, cause_key, template_of
@@ -86,9 +86,10 @@ class Memo:
     places: dict[Any, tuple[Environment, str, Route]] = field(default_factory=dict)
     causes: dict[tuple[str, ...], causes.Seed] = field(default_factory=dict)
     playbooks: dict[tuple[str, str], str] = field(default_factory=dict)
+    controls: dict[tuple[Control, ...], str] = field(default_factory=dict)  # -> id of the set, which is stored
 
     def trim(self) -> None:
-        stores: tuple[dict[Any, Any], ...] = (self.places, self.causes, self.playbooks)
+        stores: tuple[dict[Any, Any], ...] = (self.places, self.causes, self.playbooks, self.controls)
         for kept in stores:
             if len(kept) > MEMO:
                 kept.clear()
@@ -136,6 +137,9 @@ class _PageWork:
         self.moves: dict[str, list[str]] = {"resolved": [], "reopened": [], "suppressed": []}
         self._router: Router | None = None
         self._overrides: dict[str, Override] = {}
+        # An export of a whole history: what was resolved before we first looked is kept for figures over time.
+        self.history = bool(getattr(mapper, "keeps_history", False))
+        self.control_sets: list[dict[str, Any]] = []
         self.memo = context.memo
         self.memo.trim()
 
@@ -180,6 +184,7 @@ class _PageWork:
         rows: dict[str, list[dict[str, Any]]] = {"findings": [], "observations": []}
         resources: dict[str, dict[str, Any]] = {}
         accounts: dict[str, dict[str, Any]] = {}
+        self.control_sets = []
         for found, (number, raw, sighting) in work.items():
             was = old.get(found)
             same = was is not None and stored[found][0] == sighting.content
@@ -214,6 +219,7 @@ class _PageWork:
             observations=rows["observations"],
             resources=list(resources.values()),
             accounts=list(accounts.values()),
+            control_sets=self.control_sets,
         )
 
     def _life(self, finding: Finding, was: Row[Any] | None, same: bool) -> tuple[Status | None, str]:
@@ -221,8 +227,11 @@ class _PageWork:
         tally, word = self.tally, finding.result_word[:60] or finding.result.name.lower()
         if finding.result in CLOSED:
             if was is None:
-                tally.ignored += 1
-                return None, ""
+                if not self.history or finding.resolved is None:
+                    tally.ignored += 1
+                    return None, ""
+                tally.created += 1
+                return Status.RESOLVED, f"{finding.source} says {word}"
             tally.changed += 1
             if was.status != Status.RESOLVED:
                 tally.resolved += 1
@@ -318,18 +327,54 @@ class _PageWork:
             "cause_id": cause,
             "first_seen": was.first_seen if was is not None else finding.first_seen or now,
             "changed_at": now,
-            "resolved_at": (was.resolved_at if was is not None and was.resolved_at else now) if resolved else None,
+            "last_seen": finding.last_seen,
+            "resolved_at": ((was and was.resolved_at) or _not_after(finding.resolved, now)) if resolved else None,
+            "suppressed_at": ((was and was.suppressed_at) or _not_after(finding.modified, now))
+            if status is Status.SUPPRESSED
+            else None,
             "suppressed_until": finding.suppressed_until if status is Status.SUPPRESSED else None,
             "reopened": (was.reopened if was is not None else 0) + (status is Status.REOPENED and _returned(was)),
+            "product": clean(finding.product, _WORD),
+            "exploit": None,
+            "fixable": None,
+            "package": "",
+            "control_set": self._controls(finding.controls) if finding.controls else "",
         }
+        row["team"], row["app"], row["data_class"] = self._words(finding, owner)
         if vulnerabilities:
             row |= {
+                "exploit": _any([v.exploit for v in vulnerabilities]),
+                "fixable": _any([v.fix for v in vulnerabilities]),
+                "package": clean(vulnerabilities[0].package, _WORD),
                 "kev": _any([v.kev for v in vulnerabilities]),
                 "epss": max((v.epss for v in vulnerabilities if v.epss is not None), default=None),
                 "cvss": max((v.cvss for v in vulnerabilities if v.cvss is not None), default=None),
                 "cve": clean(vulnerabilities[0].uid, _WORD),
             }
         return row, judgement.json(due)
+
+    def _words(self, finding: Finding, owner: str) -> tuple[str, str, str]:
+        """Team, app and data class as people name them: tags of the resource first, then what routing found."""
+        team = app = data = ""
+        for key, value in finding.resource.tags.items():
+            kind = _PEOPLES_TAGS.get(key.lower().replace("_", "-"))
+            if kind == "team":
+                team = value
+            elif kind == "app":
+                app = app or value
+            elif kind == "data":
+                data = data or value
+        team = team or owner
+        data = data or (finding.data_classes[0] if finding.data_classes else "")
+        return clean(team, _WORD), clean(app, _WORD), clean(data, _WORD).lower()
+
+    def _controls(self, controls: tuple[Control, ...]) -> str:
+        found = self.memo.controls.get(controls)
+        if found is None:
+            pairs = sorted({(clean(c.standard, _WORD), clean(c.requirement, _WORD)) for c in controls})
+            found = self.memo.controls[controls] = short_hash(*(part for pair in pairs for part in pair), prefix="k-")
+            self.control_sets += [{"id": found, "standard": s, "requirement": r} for s, r in pairs]
+        return found
 
     def _placed(self, finding: Finding) -> tuple[Environment, str, Route]:
         """Environment and route by rules, looked up by just what the rules look at."""
@@ -448,6 +493,18 @@ class _PageWork:
             ledger.append(
                 conn, kind="findings.page", subject=context.poll_id, actor="gatehouse", body=body, now=now
             )  # fmt: skip
+
+
+_PEOPLES_TAGS = {
+    "team": "team",
+    "app": "app", "application": "app", "app-name": "app", "app.kubernetes.io/name": "app", "service": "app",
+    "data-class": "data", "dataclass": "data", "data-classification": "data", "classification": "data",
+}  # fmt: skip
+
+
+def _not_after(moment: datetime | None, now: datetime) -> datetime:
+    """When the source says it was, never in the future."""
+    return min(moment, now) if moment is not None else now
 
 
 def scope_text(scope: Any) -> str:

@@ -14,13 +14,14 @@ from bot.domain.ids import IdSource
 from bot.domain.triage import Verdict
 
 from . import causes
-from .tables import AccountRow, FindingRow, ObservationRow, ResourceRow
+from .tables import AccountRow, ControlSetRow, FindingRow, ObservationRow, ResourceRow
 from .upsert import chunks, upsert
 
 FINDINGS = FindingRow.__table__  # type: ignore[attr-defined]
 OBSERVATIONS = ObservationRow.__table__  # type: ignore[attr-defined]
 RESOURCES = ResourceRow.__table__  # type: ignore[attr-defined]
 ACCOUNTS = AccountRow.__table__  # type: ignore[attr-defined]
+CONTROL_SETS = ControlSetRow.__table__  # type: ignore[attr-defined]
 
 FIXED = "fixed and verified"
 VANISHED = "no longer reported by a complete scan"
@@ -47,6 +48,7 @@ def known(conn: Connection, finding_ids: Sequence[str]) -> dict[str, tuple[str, 
 _DETAILS = select(
     FINDINGS.c.id, FINDINGS.c.status, FINDINGS.c.status_reason, FINDINGS.c.result, FINDINGS.c.resolved_at,
     FINDINGS.c.first_seen, FINDINGS.c.reopened, FINDINGS.c.cause_id, FINDINGS.c.priority, FINDINGS.c.due,
+    FINDINGS.c.suppressed_at,
 ).where(FINDINGS.c.id.in_(bindparam("ids", expanding=True)))  # fmt: skip
 
 
@@ -65,8 +67,10 @@ def store(
     observations: Sequence[Mapping[str, Any]],
     resources: Sequence[Mapping[str, Any]],
     accounts: Sequence[Mapping[str, Any]],
+    control_sets: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Upsert what a batch changed. Keys must be unique within each list."""
+    upsert(conn, CONTROL_SETS, ["id", "standard", "requirement"], control_sets, change=[])
     upsert(conn, FINDINGS, ["id"], findings)
     upsert(conn, OBSERVATIONS, ["finding_id", "content"], observations)
     upsert(conn, RESOURCES, ["id"], resources, differs="content")

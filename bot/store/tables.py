@@ -65,9 +65,20 @@ class FindingRow(SQLModel, table=True):
     cause_id: str = ""
     first_seen: datetime
     changed_at: datetime  # when we last wrote this row
+    last_seen: datetime | None = None  # as the source says; None where it does not
     resolved_at: datetime | None = None
+    suppressed_at: datetime | None = None
     suppressed_until: datetime | None = None
     reopened: int = 0  # how often it came back
+    # What people ask by (bot/ask): the words of the source and of the resource's tags, "" where there is none.
+    product: str = ""
+    team: str = ""
+    app: str = ""
+    data_class: str = ""
+    exploit: bool | None = None
+    fixable: bool | None = None
+    package: str = ""
+    control_set: str = ""  # -> control_sets.id: the requirements it counts against
 
 
 class ObservationRow(SQLModel, table=True):
@@ -82,6 +93,16 @@ class ObservationRow(SQLModel, table=True):
     raw: bytes = Field(sa_type=LargeBinary)  # the source's own JSON
     doc: bytes = Field(sa_type=LargeBinary)  # Finding as JSON
     verdict: bytes = Field(default=b"{}", sa_type=LargeBinary)  # Verdict as JSON
+
+
+class ControlSetRow(SQLModel, table=True):
+    """The requirements that findings of one rule count against: a set is stored once, findings name it."""
+
+    __tablename__ = "control_sets"
+
+    id: str = Field(primary_key=True)
+    standard: str = Field(primary_key=True)
+    requirement: str = Field(primary_key=True)
 
 
 class ResourceRow(SQLModel, table=True):

@@ -16,7 +16,7 @@ def test_every_built_in_connector_loads_and_names_its_source() -> None:
 def test_a_wrong_name_gets_a_suggestion() -> None:
     with pytest.raises(SettingsError, match="Did you mean prowler"):
         connector("prowlr")
-    with pytest.raises(SettingsError, match=r"There are: prowler, security_hub"):
+    with pytest.raises(SettingsError, match=r"There are: .*prowler, security_hub"):
         connector("zzz")
 
 
