@@ -21,7 +21,7 @@ from bot.evidence.checkpoints import read_file
 from bot.store import ledger
 from bot.store.tables import metadata
 
-from .outside import CHANNEL, OPEN, SAFE, Chat, Clock, Cloud, Fault, Gate, Ids
+from .outside import BUCKET, CHANNEL, SAFE, Chat, Clock, Cloud, Fault, Gate, Ids
 from .process import Process
 
 RAW = {"uid": "finding-1"}
@@ -203,14 +203,23 @@ class Story:
         assert len(self.chat.messages.get(CHANNEL, [])) >= 1, "no card"
         await self.housekeeping()
         await self.carry("fix", "review")
-        assert self.cloud.bucket == SAFE
+        assert self.cloud.bucket == SAFE, "the fix succeeded and the bucket is not safe"
         self.clock.forward(3700)  # the next checkpoint is due
         await self.housekeeping()
         await self.carry("undo", "undo")
-        assert self.cloud.bucket == OPEN
+        assert self.cloud.bucket == self.before(), "the undo did not bring back what was there before the fix"
         await self.housekeeping()
         self.clock.forward(6 * 3600)  # past every expiry
         await self.housekeeping()
+
+    def before(self) -> dict[str, Any]:
+        """The bucket as the fix that succeeded found it."""
+        body = self.one(
+            "SELECT p.body FROM executions x JOIN plans p ON p.id = x.plan_id"
+            " WHERE x.kind = 'fix' AND x.state = 'succeeded'"
+        )
+        found: dict[str, Any] = json.loads(body)["pre_image"][BUCKET]
+        return found
 
     async def carry(self, kind: str, verb: str) -> None:
         """Ask, two votes, and what follows; once more where the execution ended as failed."""
@@ -276,7 +285,12 @@ class Story:
             if json.loads(call) != effect.call:
                 yield f"{effect.call['operation']} is not the call that was recorded"
         changed = Counter(e.call["operation"] for e in self.cloud.effects if e.changed)
-        if changed != {"SetAccess": 2, "SetLogging": 2}:
+        steps = self.rows("SELECT call FROM steps WHERE state = 'done'")
+        done = Counter(json.loads(call)["operation"] for (call,) in steps)
+        if changed != done:
+            yield f"the steps that are done are {dict(done)}, the cloud changed by {dict(changed)}"
+        # A fix that failed half-way leaves the rest to the next one, and only what that one changed is undone with it.
+        if not self.one("SELECT count(*) FROM executions WHERE state = 'failed'") and set(changed.values()) != {2}:
             yield f"each of two changes is made and undone once, this was {dict(changed)}"
 
     def _ends(self) -> Iterator[str]:
