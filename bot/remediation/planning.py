@@ -38,6 +38,14 @@ class Planner:
         longest = max((rule.expires_minutes for rule in governance.rules), default=0)
         self._life = max(_MIN_LIFE, timedelta(minutes=longest))
 
+    @property
+    def catalog(self) -> PlaybookCatalog:
+        return self._catalog
+
+    @property
+    def clouds(self) -> CloudFactory:
+        return self._clouds
+
     async def plan(self, cause_id: str) -> Plan:
         """A stored plan for the cause's open findings; ``Conflict`` when everything is already as it should be."""
         cause, found = await self._db.read(_facts, cause_id)

@@ -121,6 +121,12 @@ def cause(conn: Connection, cause_id: str, *, lock: bool = False) -> CauseFacts:
     return CauseFacts(row.id, row.title, row.playbook, row.source, row.rule_uid, row.owner, row.environment, row.state)
 
 
+def channels(conn: Connection, cause_id: str) -> list[str]:
+    """Where a cause belongs, ``platform:channel``."""
+    found = conn.execute(select(CAUSES.c.channels).where(CAUSES.c.id == cause_id)).scalar()
+    return [str(address) for address in json.loads(found or "[]")]
+
+
 def open_findings(conn: Connection, cause_id: str) -> list[tuple[Finding, str]]:
     """The open findings of a cause as they were last understood, with the environment they are in."""
     rows = conn.execute(
