@@ -29,9 +29,11 @@ from bot.governance.policy import DEFAULT_DENY, Policy
 from bot.governance.stead import in_stead
 from bot.ports import Attribution, CloudFactory, Playbook, PlaybookCatalog, State
 from bot.store import controls, findings, ledger, outbox, plans
+from bot.store import standing as standing_store
 from bot.store.database import Database
 
 from .binding import unrecorded
+from .standing_guard import Guard, Passing, suspend
 from .states import difference, inspect
 
 LEASE = timedelta(minutes=5)
@@ -60,7 +62,7 @@ class _Refused(Exception):
     """Refused before the first step: the run ends as BLOCKED, and can be asked for again."""
 
 
-class _Drift(str):
+class _Drift(Passing):
     """The objection that the resource is not as it was: answered with a new request (``reasking``)."""
 
 
@@ -78,6 +80,7 @@ class _Run:
     voters: tuple[tuple[str, PlatformIdentity], ...]  # live approvals of this very plan hash
     steads: Mapping[str, controls.Delegation]  # voter -> the delegation their vote was cast under
     glass: controls.BrokenGlass | None
+    covered: standing_store.Covered | None  # the standing approval it runs under, where people were not asked
     altered: str  # why the rows are not what the ledger says was decided, or ""
     undo_exposes: bool
     owner: str
@@ -124,6 +127,7 @@ class Executor:
         self._db, self._catalog, self._clouds, self._policy, self._people = db, catalog, clouds, policy, people
         self._clock, self._ids, self._sleep = clock, ids, sleep
         self._lease, self._call_timeout = lease, call_timeout
+        self._guard = Guard(catalog, clouds, policy, people)
         # Two processes given one name must not take each other's lease for their own.
         self._worker = f"{worker}/{ids.new('w')}"
         self._running: set[str] = set()
@@ -168,7 +172,7 @@ class Executor:
         try:
             await self._carry_out(run)
         except _Refused as refused:
-            await self._db.write(self._block, run, str(refused))
+            await self._db.write(self._block, run, Passing(refused))
         except _Stop as stop:
             await self._fail(run, str(stop))
 
@@ -206,6 +210,7 @@ class Executor:
                 if lent is None or (lent.from_id, lent.to_id) != (vote.stands_for, vote.principal_id):
                     raise Stale(f"the vote of {vote.principal_id} stands for nobody who said so")
                 steads[vote.principal_id] = lent
+        covered = standing_store.covered(conn, request.facts.id)
         playbook = self._catalog.get(plan.playbook)
         if playbook.info.version != plan.playbook_version:
             raise Stale(f"the playbook {plan.playbook} changed since the plan was made")
@@ -224,7 +229,8 @@ class Executor:
             ),
             steads=steads,
             glass=controls.glass_of(conn, request.facts.id),
-            altered=unrecorded(conn, decision, request.facts, votes),
+            covered=covered,
+            altered=unrecorded(conn, decision, request.facts, votes, covered),
             undo_exposes=playbook.info.undo_exposes,
             owner=plans.cause(conn, held.cause_id).owner,
             playbook=playbook,
@@ -382,7 +388,7 @@ class Executor:
         touched = {run.plan.changes[step.position].target.uid for step in steps}
         targets = [target for target in run.plan.targets if target.uid not in touched]
         if not begun and self._clock.now() > self._latest(run):
-            return "the decision is too old"
+            return Passing("the decision is too old")
         if not targets:
             return ""
         try:
@@ -397,10 +403,12 @@ class Executor:
     async def _people_object(self, run: _Run) -> str:
         through = self._through_freeze(run)
         if self._policy.frozen and not through:
-            return "changes are frozen (governance.freeze)"
+            return Passing("changes are frozen (governance.freeze)")
         freeze = await self._db.read(controls.freeze_of, run.plan)
         if freeze and not through:
-            return freeze.said
+            return Passing(freeze.said)
+        if run.covered:
+            return await self._standing_objects(run, run.covered)
         if self._policy.version == run.decision.policy_version:
             return await self._votes_object(run, run.request.facts.rule)
         # Decided under another policy: it still has to be satisfied under the one in force now.
@@ -412,6 +420,15 @@ class Executor:
         else:
             why = await self._votes_object(run, rule)
         return f"the policy changed since the decision, and under the new one: {why}" if why else ""
+
+    async def _standing_objects(self, run: _Run, covered: standing_store.Covered) -> str:
+        """Asked of the policy in force now, whatever was in force at the grant and at the decision."""
+        if self._policy.version != run.decision.policy_version and await self._db.read(self._in_force.behind):
+            return Passing("the policy changed since the decision, and this replica still runs an older one")
+        open_now = await self._db.read(plans.open_findings, run.plan.cause_id)
+        return await self._guard.objection(
+            covered, run.plan, run.decision, run.owner, open_now, self._clock.now(), self._fresh
+        )
 
     def _through_freeze(self, run: _Run) -> bool:
         """A glass broken under a rule that lets it through a freeze, then and now."""
@@ -510,6 +527,8 @@ class Executor:
         why = freeze.said if freeze and not self._through_freeze(run) else ""
         if run.glass and now > run.glass.until:
             why = why or _late(run.glass)
+        if run.covered:
+            why = why or standing_store.withdrawn(conn, run.covered.use.standing_id)
         if why:
             if not plans.steps(conn, run.id):
                 raise _Refused(why)
@@ -553,16 +572,20 @@ class Executor:
         if not plans.set_execution(conn, execution_id, fence, **values):
             raise _Lost
         request_id = plans.request_of_decision(conn, held.decision_id)
+        covered = standing_store.covered(conn, request_id) if request_id else None
         if request_id:
             plans.close_request(conn, request_id, RequestState.VOIDED, now, reason=why)
-        body = {"why": why, "plan": held.plan_id, "decision": held.decision_id, "request": request_id}
-        if isinstance(why, _Drift) and not begun:
+        body = {"why": why, "plan": held.plan_id, "decision": held.decision_id, "request": request_id,
+                "cause": held.cause_id}  # fmt: skip
+        if isinstance(why, _Drift) and not begun and not covered:
             # What ``reasking`` answers, once.
             ledger.append(conn, kind=DRIFT_FOUND, subject=execution_id, actor="gatehouse", body=body, now=now)
         ledger.append(
             conn, kind=f"execution.{state.value}", subject=execution_id, actor="gatehouse", body=body, now=now
         )
         self._tell(conn, held.cause_id, now, f"Not carried out: {why}." + ("" if begun else " Nothing was changed."))
+        if covered and (begun or not isinstance(why, Passing)):
+            self._suspend(conn, covered, execution_id, state, why, now, held.cause_id)
 
     def _finish(self, conn: Connection, run: _Run, state: ExecutionState, why: str, seen: Mapping[str, State]) -> None:
         now, plan = self._clock.now(), run.plan
@@ -580,6 +603,21 @@ class Executor:
                 conn, self._ids, now, cause_id=plan.cause_id, reason="fix undone", finding_ids=plan.finding_ids
             )
         self._tell(conn, plan.cause_id, now, _outcome_line(state, plan, why))
+        if run.covered and state is not ExecutionState.SUCCEEDED:
+            self._suspend(conn, run.covered, run.id, state, why, now, plan.cause_id)
+
+    def _suspend(
+        self,
+        conn: Connection,
+        covered: standing_store.Covered,
+        execution_id: str,
+        state: ExecutionState,
+        why: str,
+        now: datetime,
+        cause_id: str,
+    ) -> None:
+        said = f"{execution_id} ended as {state.value}: {why}"
+        suspend(conn, self._ids, now, self._people, covered.use.standing_id, said, cause_id=cause_id)
 
     def _tell(self, conn: Connection, cause_id: str, now: datetime, line: str) -> None:
         outbox.refresh_cause(conn, self._ids, now, cause_id)
