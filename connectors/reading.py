@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from bot.ports import Page
-from connectors.jsonstream import PAGE, Trouble, objects
+from connectors.jsonstream import MAX_OBJECT, PAGE, Trouble, objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,17 @@ def read(
     vendor: str,
     wrappers: Sequence[str] = (),
     size: int = PAGE,
+    limit: int = MAX_OBJECT,
 ) -> Iterator[Page]:
-    """Pages of what ``understand`` finds; None from it means "nothing this vendor sends": kept aside, said."""
+    """Pages of what ``understand`` finds; None from it means "nothing this vendor sends": kept aside, said.
+
+    ``limit``: bytes of the largest object read whole, for vendors whose answers are one object of thousands of rows.
+    """
     trouble = Trouble()
     batch: list[Mapping[str, Any]] = []
     rejected: list[tuple[str, str]] = []
     kinds, empty, count = Counter[str](), Counter[str](), 0
-    for item in objects(stream, trouble, wrappers=wrappers, looks=lambda raw: understand(raw) is not None):
+    for item in objects(stream, trouble, wrappers=wrappers, looks=lambda raw: understand(raw) is not None, limit=limit):
         count += 1
         found = understand(item.value)
         if found is None:
