@@ -43,7 +43,9 @@ def receive(
     }
     # One statement: two replicas may be handed the same click at the same time.
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    return bool(conn.execute(insert(CLICKS).values(row).on_conflict_do_nothing()).rowcount)
+    # What came back is the row that was stored. (On PostgreSQL the row count of an INSERT is not reported.)
+    made = insert(CLICKS).values(row).on_conflict_do_nothing().returning(CLICKS.c.id)
+    return conn.execute(made).first() is not None
 
 
 def finish(conn: Connection, click_id: str, *, state: str, outcome: str, principal_id: str = "", now: datetime) -> None:

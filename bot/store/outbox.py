@@ -55,7 +55,8 @@ def enqueue(
     }
     # The partial unique index on ``dedupe`` decides, so two writers on PostgreSQL cannot both queue the wish.
     insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    return bool(conn.execute(insert(OUTBOX).values(row).on_conflict_do_nothing()).rowcount)
+    made = insert(OUTBOX).values(row).on_conflict_do_nothing().returning(OUTBOX.c.id)
+    return conn.execute(made).first() is not None  # the row count of an INSERT is not reported on PostgreSQL
 
 
 def refresh_cause(conn: Connection, ids: IdSource, now: datetime, cause_id: str, *, note: str | None = None) -> int:
