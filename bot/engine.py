@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bot.remediation.approval import Approvals
     from bot.remediation.execution import Executor
     from bot.remediation.planning import Planner
+    from bot.remediation.standing import Standings
     from bot.reports.board import Board
     from bot.settings import Settings
     from bot.store.database import Database
@@ -40,3 +41,9 @@ class Engine:
         from bot.governance.controls import Controls
 
         return Controls(self.db, self.policy, self.people, self.clock, self.ids)
+
+    @property
+    def standings(self) -> Standings:
+        from bot.remediation.standing import Standings
+
+        return Standings(self.db, self.planner, self.policy, self.people, self.clock, self.ids)

@@ -95,8 +95,9 @@ class Guard:
             else:
                 name = self._people.person(grant.principal_id).name
                 said = f"{name} may no longer pre-approve this: {verdict.reason} ({verdict.rule})"
-        if len(kept) < max(held.facts.quorum, self._settings.governance.standing.quorum):
-            return [], said or f"{len(kept)} grants hold; {held.facts.quorum} are needed"
+        needed = max(held.facts.quorum, self._settings.governance.standing.quorum)
+        if len(kept) < needed:
+            return [], said or f"{len(kept)} grants hold; {needed} are needed"
         return kept, ""
 
     def may(self, actor: Actor, scope: StandingScope, playbook: str, *, executing: bool = False) -> PolicyVerdict:
