@@ -51,6 +51,7 @@ def build_engine(
 ) -> Engine:
     """Open (and migrate) the database and wire the services. ``confirm`` is asked right before each change."""
     from bot.durable.guard import GuardedClouds
+    from bot.governance.in_force import InForce
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
@@ -74,6 +75,7 @@ def build_engine(
         clouds = GuardedClouds(clouds, confirm)
     policy = Policy.load(settings.governance)
     people = People(db, settings, dict(directories or {}), clock, ids)
+    in_force = InForce(policy.version)
     planner = Planner(db, catalog, clouds, clock, ids, settings.governance)
     return Engine(
         db=db,
@@ -86,7 +88,7 @@ def build_engine(
         people=people,
         policy=policy,
         planner=planner,
-        approvals=Approvals(db, planner, policy, people, clock, ids),
+        approvals=Approvals(db, planner, policy, people, clock, ids, in_force),
         executor=Executor(
             db,
             catalog,
@@ -97,6 +99,7 @@ def build_engine(
             ids,
             worker or worker_name(ids),
             call_timeout=call_timeout or CALL_TIMEOUT,
+            in_force=in_force,
         ),
     )
 
@@ -196,7 +199,13 @@ async def serve(
     polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)
     checkpoints = Checkpoints(engine.db, settings, clock, ids)
     siem = SiemStream(engine.db, event_sinks(settings), clock, ids, worker, tell=settings.routing.fallback)
-    housekeeping = (engine.stewardship.wake_due, engine.approvals.expire_due, checkpoints.tick, siem.tick)
+    housekeeping = (
+        engine.stewardship.wake_due,
+        engine.approvals.expire_due,
+        engine.standings.tick,
+        checkpoints.tick,
+        siem.tick,
+    )
     work = Work(durable, engine.db, engine.executor, polling, sources(settings), deliverer, housekeeping, clock)
     scheduler = Scheduler(durable, work.ticks(), clock)
     web_app = web.Application(client_max_size=1 << 20)
@@ -212,6 +221,7 @@ async def serve(
         await runner.setup()
         if listen:
             await web.TCPSite(runner, settings.host, settings.port).start()
+        await engine.approvals.begin()  # before anything is decided or carried out
         await durable.start()
         scheduler.start()
         tasks = [

@@ -8,29 +8,57 @@ Rules
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from bot.domain.decisions import ApprovalRule, Choice, RequestState, Vote
 from bot.domain.errors import BadInput, Conflict, GatehouseError, Stale
+from bot.domain.ids import Clock, IdSource, short_hash
 from bot.domain.plans import Plan, PlanKind
 from bot.domain.principals import Actor
 from bot.domain.views import Option, OptionView, PlanView, RequestView
-from bot.governance.policy import PolicyVerdict, mend
+from bot.governance.in_force import InForce
+from bot.governance.people import People
+from bot.governance.policy import Policy, PolicyVerdict, mend
 from bot.intake.cleaning import clean
 from bot.store import ledger, plans
+from bot.store.database import Database
 
+from .drifts import Drift, Drifts, unanswered
 from .office import AGAIN, REASON_MAX, Lent, Office, settle
+from .planning import Planner
+from .policy_moves import Moved, PolicyMoves
+
+log = logging.getLogger(__name__)
 
 
 class Approvals(Office):
+    def __init__(
+        self,
+        db: Database,
+        planner: Planner,
+        policy: Policy,
+        people: People,
+        clock: Clock,
+        ids: IdSource,
+        in_force: InForce | None = None,
+    ) -> None:
+        super().__init__(db, planner, policy, people, clock, ids, in_force)
+        self._moves = PolicyMoves(db, planner, policy, people, clock, ids, self._in_force)
+        self._drifts = Drifts(db, planner, policy, people, clock, ids, self._in_force)
+
+    async def begin(self) -> None:
+        """This process starts with its policy."""
+        await self._db.write(self._in_force.begin, self._clock.now())
+
     # --- looking -----------------------------------------------------------------------------------------------------
 
     async def look(self, cause_id: str, actor: Actor) -> PlanView:
         """The plan for a cause as this person may see and press it; the pending request's plan where one waits."""
         self._may_look(actor)
-        await self.expire_due()
+        await self._settle_due(cause_id)
         lent = await self._lent(actor)
         view = await self._db.write(self._pending_view, cause_id, actor, lent)
         if view is not None:
@@ -41,7 +69,7 @@ class Approvals(Office):
     async def look_undo(self, execution_id: str, actor: Actor) -> PlanView:
         """As ``look``, for taking a fix back."""
         self._may_look(actor)
-        await self.expire_due()
+        await self._settle_due((await self._db.read(plans.execution, execution_id)).cause_id)
         plan = await self._planner.plan_undo(execution_id)
         lent = await self._lent(actor)
         view = await self._db.write(self._pending_view, plan.cause_id, actor, lent)
@@ -54,7 +82,10 @@ class Approvals(Office):
 
     def _pending_view(self, conn: Connection, cause_id: str, actor: Actor, lent: Lent) -> PlanView | None:
         held = plans.pending_request(conn, cause_id)
-        if held is None or self._outdated(conn, held) is not None:
+        outdated = self._outdated(conn, held) if held else None
+        if isinstance(outdated, Moved):
+            raise outdated
+        if held is None or outdated is not None:
             return None
         try:
             plan = plans.plan(conn, held.facts.plan_id)
@@ -127,14 +158,29 @@ class Approvals(Office):
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    async def ask(self, plan_id: str, plan_hash: str, actor: Actor, reason: str = "") -> RequestView:
-        """Ask for approval of one plan. Where a request already waits for this cause, that one comes back."""
-        return settle(await self._db.write(self._ask, plan_id, plan_hash, actor, clean(reason, REASON_MAX)))
+    async def ask(
+        self, plan_id: str, plan_hash: str, actor: Actor, reason: str = "", *, click: str = ""
+    ) -> RequestView:
+        """Ask for approval of one plan. Where a request already waits for this cause, that one comes back.
+
+        ``click``: the platform's identity of the click. The same click makes one request, also when it is done again
+        after a crash and the fix was carried out meanwhile.
+        """
+        why, made = clean(reason, REASON_MAX), short_hash("ask", click, prefix="req-") if click else ""
+        outcome = await self._db.write(self._ask, plan_id, plan_hash, actor, why, made)
+        if isinstance(outcome, Moved):
+            await self.settle_moves()
+            outcome = await self._db.write(self._ask, plan_id, plan_hash, actor, why, made)
+        return settle(outcome)
 
     def _ask(
-        self, conn: Connection, plan_id: str, plan_hash: str, actor: Actor, reason: str
+        self, conn: Connection, plan_id: str, plan_hash: str, actor: Actor, reason: str, made: str
     ) -> RequestView | GatehouseError:
         now = self._clock.now()
+        if made and (before := plans.find_request(conn, made)):
+            if before.facts.requested_by != actor.principal.id:
+                return Conflict("this click is another person's", mend=AGAIN)
+            return self._request_view(conn, before)  # this very click, done again
         plan = plans.plan(conn, plan_id)
         cause = plans.cause(conn, plan.cause_id, lock=True)
         if plan.hash != plan_hash:
@@ -143,14 +189,17 @@ class Approvals(Office):
         if not verdict.allowed:
             return self._refuse(conn, plan.id, actor, "ask", verdict, now)
         held = plans.pending_request(conn, cause.id)
-        if held and self._outdated(conn, held) is None:
+        outdated = self._outdated(conn, held) if held else None
+        if isinstance(outdated, Moved):
+            return outdated
+        if held and outdated is None:
             return self._request_view(conn, held)
         if plan.expires_at <= now:
             return Stale("this plan is too old", mend=AGAIN)
         if plans.active_execution(conn, cause.id):
             return Conflict("a fix for this is being carried out right now", mend="The card shows how it goes.")
         rule = self._policy.rule_for(plan)
-        request = self._new_request(plan, rule, actor.principal.id, now)
+        request = self._new_request(plan, rule, actor.principal.id, now, made)
         self._open(conn, request, cause.id, reason, now)
         what = "the undo" if plan.kind is PlanKind.UNDO else "the fix"
         self._tell(conn, cause.id, now, f"{actor.principal.name} asked for {what}: {plan.title}", reason)
@@ -170,9 +219,12 @@ class Approvals(Office):
     ) -> RequestView:
         """One person's answer. ``typed`` is the number of resources, where the rule asks for it."""
         lent, why = await self._lent(actor), clean(reason, REASON_MAX)
-        return settle(
-            await self._db.write(self._vote, request_id, plan_hash, revision, actor, choice, why, typed.strip(), lent)
+        outcome = await self._db.write(
+            self._vote, request_id, plan_hash, revision, actor, choice, why, typed.strip(), lent
         )
+        if isinstance(outcome, Moved):
+            await self.settle_moves()  # what stands after that, this person has not seen: they look again
+        return settle(outcome)
 
     def _vote(
         self,
@@ -190,7 +242,8 @@ class Approvals(Office):
         held = plans.request(conn, request_id, lock=True)
         request = held.facts
         mine = next((vote for vote, _ in plans.live_votes(conn, request_id) if vote.principal_id == who), None)
-        if mine and mine.choice is choice and plan_hash == request.plan_hash:
+        enough = choice is Choice.APPROVE and self._enough(conn, held)  # the rule asks for fewer than it did
+        if mine and mine.choice is choice and plan_hash == request.plan_hash and not enough:
             return self._request_view(conn, held)  # a double click: the same answer, the same result
         if request.state.is_final:
             return Stale(f"this request is already {request.state.value}", mend=AGAIN)
@@ -315,10 +368,46 @@ class Approvals(Office):
         return self._request_view(conn, plans.request(conn, request_id))
 
     async def expire_due(self) -> int:
-        """End the requests whose time is over. Returns how many."""
-        if not await self._db.read(plans.due_requests, self._clock.now()):
-            return 0
-        return await self._db.write(self._expire)
+        """Housekeeping: end the requests whose time is over, put what waits under the policy in force, and answer
+        drifts. Returns how many ended."""
+        due, moved, drifts = await self._db.read(self._due, None)
+        ended = await self._db.write(self._expire) if due else 0
+        for request_id in moved:
+            await self._moves.reevaluate(request_id)
+        await self._answer(drifts)
+        return ended
+
+    async def _settle_due(self, cause_id: str) -> None:
+        """The same before somebody looks at a cause; drifts of others are not waited for."""
+        due, moved, drifts = await self._db.read(self._due, cause_id)
+        if due:
+            await self._db.write(self._expire)
+        for request_id in moved:
+            await self._moves.reevaluate(request_id)
+        await self._answer(drifts)
+
+    async def settle_moves(self) -> None:
+        """Put what waits under the policy in force."""
+        for request_id in await self._db.read(self._moves.due):
+            await self._moves.reevaluate(request_id)
+
+    def _due(self, conn: Connection, cause_id: str | None) -> tuple[list[str], list[str], list[Drift]]:
+        now = self._clock.now()
+        return plans.due_requests(conn, now), self._moves.due(conn), unanswered(conn, cause_id)
+
+    async def _answer(self, drifts: list[Drift]) -> None:
+        for found in drifts:
+            try:
+                await self._drifts.answer(found)
+            except Exception:
+                log.exception("the drift of %s could not be answered; it is tried again", found.execution)
+
+    def _enough(self, conn: Connection, held: plans.Request) -> bool:
+        """Whether what waits has all the approvals its rule asks for: only after a policy that asks for fewer."""
+        if held.facts.state.is_final:
+            return False
+        good = {v.counts_for for v, _ in plans.live_votes(conn, held.facts.id) if v.choice is Choice.APPROVE}
+        return len(good) >= held.facts.rule.quorum
 
     def _expire(self, conn: Connection) -> int:
         now, count = self._clock.now(), 0
@@ -335,7 +424,4 @@ class Approvals(Office):
         if held.facts.expires_at <= now:
             self._close(conn, held, RequestState.EXPIRED, "nobody decided in time", now)
             return Stale("this request has expired", mend=AGAIN)
-        if held.facts.policy_version != self._policy.version:
-            self._close(conn, held, RequestState.VOIDED, "the policy changed since it was asked", now)
-            return Stale("the policy changed since this was asked", mend="Press Review fix and ask again.")
-        return None
+        return self._moves.objection(conn, held)

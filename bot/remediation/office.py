@@ -53,12 +53,21 @@ class Office:
     # --- writing it down ----------------------------------------------------------------------------------------------
 
     def _open(
-        self, conn: Connection, request: ApprovalRequest, cause_id: str, reason: str, now: datetime, **more: Any
+        self,
+        conn: Connection,
+        request: ApprovalRequest,
+        cause_id: str,
+        reason: str,
+        now: datetime,
+        by: str = "",
+        **more: Any,
     ) -> None:
         """Store a request with its record; ``more`` goes into the record beside it."""
         plans.save_request(conn, request, cause_id, reason)
         body = request.model_dump(mode="json") | {"cause": cause_id, "reason": reason} | more
-        ledger.append(conn, kind="request.made", subject=request.id, actor=request.requested_by, body=body, now=now)
+        ledger.append(
+            conn, kind="request.made", subject=request.id, actor=by or request.requested_by, body=body, now=now
+        )
 
     def _new_request(
         self, plan: Plan, rule: ApprovalRule, requester: str, now: datetime, request_id: str = ""

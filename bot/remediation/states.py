@@ -56,6 +56,11 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return shown + (f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
 
 
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Every field that differs, a line each."""
+    return list(_differences("", before, after))
+
+
 def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):

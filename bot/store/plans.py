@@ -239,6 +239,11 @@ def request(conn: Connection, request_id: str, *, lock: bool = False) -> Request
     return _request(row)
 
 
+def find_request(conn: Connection, request_id: str) -> Request | None:
+    row = conn.execute(select(REQUESTS).where(REQUESTS.c.id == request_id)).first()
+    return _request(row) if row else None
+
+
 def pending_request(conn: Connection, cause_id: str) -> Request | None:
     row = conn.execute(
         select(REQUESTS).where(REQUESTS.c.cause_id == cause_id, REQUESTS.c.state == RequestState.PENDING.value)
@@ -304,18 +309,14 @@ def withdraw_vote(conn: Connection, vote_id: str, now: datetime) -> None:
     conn.execute(update(VOTES).where(VOTES.c.id == vote_id).values(withdrawn_at=now))
 
 
-def pending_requests(conn: Connection) -> list[str]:
-    rows = conn.execute(
-        select(REQUESTS.c.id).where(REQUESTS.c.state == RequestState.PENDING.value).order_by(REQUESTS.c.requested_at)
-    )
-    return [row.id for row in rows]
-
-
-def rebind_request(conn: Connection, request_id: str, rule: ApprovalRule, policy_version: str) -> None:
+def rebind_request(
+    conn: Connection, request_id: str, rule: ApprovalRule, policy_version: str, expires_at: datetime
+) -> None:
     """Put a waiting request under the policy in force; what its card showed is stale from here on."""
     values = {
         "rule": as_text(rule.model_dump(mode="json")),
         "policy_version": policy_version,
+        "expires_at": expires_at,
         "revision": REQUESTS.c.revision + 1,
     }
     conn.execute(update(REQUESTS).where(REQUESTS.c.id == request_id).values(values))

@@ -19,6 +19,7 @@ from bot.domain.findings import Account, Finding, Resource
 from bot.domain.plans import BlastRadius, Call, Change, Reversibility, Risk, Target
 from bot.domain.principals import Actor, Platform, PlatformIdentity, Standing
 from bot.domain.views import RequestView
+from bot.governance.in_force import InForce
 from bot.governance.people import People
 from bot.governance.policy import Policy
 from bot.ports import Attribution, PlaybookInfo, State, Verification
@@ -245,7 +246,8 @@ class World:
             self.ids,
             self.settings.governance,  # type: ignore[arg-type]
         )
-        self.approvals = Approvals(self.db, self.planner, self.policy, self.people, self.clock, self.ids)
+        self.in_force = InForce(self.policy.version)
+        self.approvals = Approvals(self.db, self.planner, self.policy, self.people, self.clock, self.ids, self.in_force)
         self.executor = self.new_executor("w1")
 
     def new_executor(self, worker: str) -> Executor:
@@ -255,7 +257,7 @@ class World:
 
         return Executor(
             self.db, self.catalog, self.cloud, self.policy, self.people, self.clock, self.ids, worker,  # type: ignore[arg-type]
-            sleep=sleep,
+            sleep=sleep, in_force=self.in_force,
         )  # fmt: skip
 
     def _seed(self, conn: Connection) -> None:

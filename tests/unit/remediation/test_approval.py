@@ -242,13 +242,14 @@ async def test_expire_due_ends_what_nobody_decided(world):
     assert "request.expired" in await world.kinds()
 
 
-async def test_a_changed_policy_voids_what_waits(world):
+async def test_a_changed_policy_makes_what_waits_be_looked_at_again(world):
     request = await world.ask()
     world.govern(rules=[{"name": "new", "quorum": 2}])
     with pytest.raises(Stale, match="policy changed"):
         await world.vote(request)
-    assert (await world.db.read(plans.request, request.id)).facts.state is RequestState.VOIDED
-    assert (await world.ask()).rule.name == "new"
+    held = await world.db.read(plans.request, request.id)
+    assert (held.facts.state, held.facts.rule.name) == (RequestState.PENDING, "new")
+    assert (await world.ask()).id == request.id
 
 
 async def test_the_requester_cancels_and_a_bystander_cannot(world):
