@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.cli import ledger
+from bot.cli import ledger, policy
 from bot.cli.common import Config, Json, errors, print_json, read_settings
 from bot.domain.errors import BadInput
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db_app, name="db")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(policy.app, name="policy")
 
 
 def _version(value: bool) -> None:

@@ -103,6 +103,16 @@ def statements(text: str) -> list[Statement]:
     return found
 
 
+def place_of(settings: Settings, label: str) -> tuple[str, int]:
+    """File and line of the policy with this ``@id``; ("", 0) where no policy has it (a rule, the default)."""
+    for path in (settings.governance.policies or _HERE / "gatehouse.cedar", _HERE / "guards.cedar"):
+        for part in statements(path.read_text("utf-8")):
+            if label and _label(part) == label:
+                ours = path.parent == _HERE
+                return f"built in: {path.name}" if ours else str(path), part.line
+    return "", 0
+
+
 def _policies(text: str, file: str, groups: Collection[str]) -> Iterator[Problem]:
     parts = statements(text)
     broken = [part for part in parts if _parse_error(part.text)]
@@ -189,7 +199,8 @@ def _meant(said: str, words: list[str]) -> str:
 
 def _close(word: str, known: list[str], what: str) -> str:
     close = get_close_matches(word, known, 1)
-    return (f"Did you mean {close[0]}? " if close else "") + f"The {what} are {', '.join(known)}."
+    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    return (f"Did you mean {close[0]}? " if close else "") + f"The {what} are {shown or 'none'}."
 
 
 def _groups(parts: list[Statement], file: str, known: Collection[str]) -> Iterator[Problem]:
@@ -268,7 +279,7 @@ def _covers(wide: RuleMatch, narrow: RuleMatch) -> bool:
         words = VOCABULARY.get(f"resource.{name}")
         if words:
             some = {w for w in words if not other or any(fnmatchcase(w, p) for p in other)}
-            if not all(any(fnmatchcase(w, p) for p in one) for w in some):
+            if not some or not all(any(fnmatchcase(w, p) for p in one) for w in some):
                 return False
         elif not other or not all(pattern in one or "*" in one for pattern in other):
             return False
