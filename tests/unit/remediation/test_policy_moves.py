@@ -8,7 +8,7 @@ import json
 import pytest
 from sqlalchemy import select, update
 
-from bot.domain.decisions import ExecutionState, RequestState
+from bot.domain.decisions import Choice, ExecutionState, RequestState
 from bot.domain.errors import RetryLater, Stale
 from bot.domain.plans import Risk
 from bot.store import ledger, plans
@@ -245,7 +245,7 @@ async def test_a_replica_with_the_older_policy_leaves_it_alone(world):
     assert (await _request(world, request.id)).facts == held.facts
     ann = await world.actor("UANN")
     for call in (
-        old.vote(request.id, request.plan_hash, held.facts.revision, ann, "approve"),
+        old.vote(request.id, request.plan_hash, held.facts.revision, ann, Choice.APPROVE),
         old.look(world.cause, ann),
     ):
         with pytest.raises(Stale, match="newer policy is in force"):
