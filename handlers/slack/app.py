@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from .payloads import Origin, action_of, answers, click_id, ids_of, journal_of, 
 log = logging.getLogger(__name__)
 COMMAND = "/gatehouse"
 KEEP_TRYING = timedelta(minutes=15)  # a submission whose work breaks off is done again for so long
+COMMAND_ACTS = {"freeze.began", "freeze.ended", "delegation.made", "delegation.ended"}
 UNSIGNED = "gatehouse-socket-mode-has-no-signing-secret"
 
 ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice | None]]] = {
@@ -144,6 +146,7 @@ def _on_command(desk: Desk) -> Callable[..., Awaitable[None]]:
             desk.spawn(desk.run(origin, _refuse(said)))
             return
         click = click_id(body)
+        origin = replace(origin, click=click)
         new = await desk.receive(click, f"command.{word.lower() or 'help'}", origin, journal_of(body))
         await ack()
         if new:
@@ -171,8 +174,8 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
         if wrong:
             await ack(response_action="errors", errors=wrong)
             return
-        origin = origin_of({**body, "channel": {"id": text_id(ids, "ch")}})
         click = click_id(body)
+        origin = replace(origin_of({**body, "channel": {"id": text_id(ids, "ch")}}), click=click)
         new = await desk.receive(click, f"submit.{callback}", origin, journal_of(body))
         await ack()
         if new:
@@ -196,7 +199,9 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
             continue
         ids, given = ids_of(kept.get("metadata")), {str(k): str(v) for k, v in kept.get("answers", {}).items()}
         team = str(kept.get("team", ""))
-        origin = Origin(team=team, user=identity.user, user_team=identity.tenant, channel=text_id(ids, "ch"))
+        origin = Origin(
+            team=team, user=identity.user, user_team=identity.tenant, channel=text_id(ids, "ch"), click=click.id
+        )
         keep = now - click.received_at < KEEP_TRYING
         work = partial(handler, desk, origin, ids, given)
         await _submitted(desk, origin, work, click.id, keep=keep, quiet=keep)
@@ -204,11 +209,15 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
 
 
 def _close_unanswered(conn: Connection, ids: IdSource, click: str, address: str, now: datetime) -> None:
-    clicks.finish(conn, click, state="failed", outcome="the process ended before it was answered", now=now)
-    line = (
-        "Gatehouse was interrupted while it answered your click; nothing was decided by it. If what you asked for did "
-        "not appear, press again."
-    )
+    if clicks.came_to(conn, click, COMMAND_ACTS):
+        state, outcome = "done", "it was carried out; the process ended before it was answered"
+        line = "Gatehouse was interrupted while it answered your command; what you asked for was carried out."
+    else:
+        state, outcome = "failed", "the process ended before it was answered"
+        line = (
+            "Gatehouse was interrupted while it answered your click. If what you asked for did not appear, press again."
+        )
+    clicks.finish(conn, click, state=state, outcome=outcome, now=now)
     outbox.tell(conn, ids, now, address, line, dedupe=f"answer:{click}")
 
 

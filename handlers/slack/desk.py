@@ -303,18 +303,20 @@ class Desk:
         plan, plan_hash, request_id = text_id(ids, "p"), text_id(ids, "h"), text_id(ids, "q")
         approvals = self.engine.approvals
         if option is Option.ASK:
-            return modals.decided(await approvals.ask(plan, plan_hash, actor, reason), option)
+            return modals.decided(await approvals.ask(plan, plan_hash, actor, reason, click=origin.click), option)
         if option is Option.CANCEL:
             return modals.decided(await approvals.cancel(request_id, actor), option)
         if option is Option.WITHDRAW:
-            return modals.decided(await approvals.withdraw(request_id, actor), option)
+            return modals.decided(await approvals.withdraw(request_id, actor, click=origin.click), option)
         revision = number(ids, "v")
         if not request_id:  # nobody asked yet: who may approve without being asked asks and answers in one
-            request = await approvals.ask(plan, plan_hash, actor, reason)
+            request = await approvals.ask(plan, plan_hash, actor, reason, click=origin.click)
             request_id, revision = request.id, request.revision
         choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
         typed = given.get("confirm", "")
-        request = await approvals.vote(request_id, plan_hash, revision, actor, choice, reason, typed)
+        request = await approvals.vote(
+            request_id, plan_hash, revision, actor, choice, reason, typed, click=origin.click
+        )
         return modals.decided(request, option)
 
     async def submit_not_mine(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
@@ -362,26 +364,26 @@ class Desk:
 
     async def cmd_freeze(self, origin: Origin, rest: str) -> Notice | None:
         if rest:
-            return await self.engine.controls.freeze(await self.actor(origin), rest)
+            return await self.engine.controls.freeze(await self.actor(origin), rest, click=origin.click)
         held = await self.engine.controls.freezes()
         said = "; ".join(f"{each.scope} by {each.by}: {each.reason}" for each in held)
         mend = "/gatehouse freeze [env:prod|account:ID] reason"
         return Notice(ok=True, said=f"Frozen: {said}." if said else "Nothing is frozen by command.", mend=mend)
 
     async def cmd_unfreeze(self, origin: Origin, rest: str) -> Notice | None:
-        return await self.engine.controls.unfreeze(await self.actor(origin), rest)
+        return await self.engine.controls.unfreeze(await self.actor(origin), rest, click=origin.click)
 
     async def cmd_delegate(self, origin: Origin, rest: str) -> Notice | None:
         other, text = slack_mention(rest, origin.team)
         if other is None:
             raise BadInput("To whom?", mend="/gatehouse delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason")
-        return await self.engine.controls.delegate(await self.actor(origin), other, text)
+        return await self.engine.controls.delegate(await self.actor(origin), other, text, click=origin.click)
 
     async def cmd_undelegate(self, origin: Origin, rest: str) -> Notice | None:
         other, _ = slack_mention(rest, origin.team)
         if other is None:
             raise BadInput("From whom?", mend="/gatehouse undelegate @user")
-        return await self.engine.controls.undelegate(await self.actor(origin), other)
+        return await self.engine.controls.undelegate(await self.actor(origin), other, click=origin.click)
 
     # --- home --------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Origin:
     trigger: str = ""
     view: str = ""  # a modal of ours that is open: the answer goes into it
     respond_url: str = ""
+    click: str = ""  # the platform's identity of a submission: done again, it makes nothing twice
 
     @property
     def identity(self) -> PlatformIdentity:

@@ -222,6 +222,7 @@ class Services:
     plan: PlanView = field(default_factory=lambda: plan_view(OptionView(option=Option.ASK, allowed=True)))
     state: RequestState = RequestState.PENDING
     forbidden: set[str] = field(default_factory=set)
+    clicks: list[str] = field(default_factory=list)  # the identities of clicks handed on with ``ask``
     parse_filters = staticmethod(parse_filters)
 
     def _said(self, name: str, *given: Any) -> None:
@@ -288,8 +289,9 @@ class Services:
         self._said("look_undo", execution_id, actor)
         return self.plan
 
-    async def ask(self, plan_id: str, plan_hash: str, actor: Actor, reason: str) -> RequestView:
+    async def ask(self, plan_id: str, plan_hash: str, actor: Actor, reason: str, *, click: str = "") -> RequestView:
         self._said("ask", plan_id, plan_hash, actor, reason)
+        self.clicks.append(click)
         return request_view()
 
     async def vote(

@@ -122,6 +122,16 @@ async def test_asking_and_taking_back(world: World) -> None:
     assert world.services.did("cancel") == [("cancel", "req-1", ACTOR)]
 
 
+async def test_a_request_made_again_after_a_fault_carries_the_same_click(world: World) -> None:
+    world.services.raises["vote"] = RuntimeError("the database was away")
+    await world.submit("gh.review", {key: META[key] for key in ("p", "h", "ch")}, {"choice": "approve"})
+    del world.services.raises["vote"]
+    assert await resume(world.app.desk, after=timedelta(minutes=-1)) == 1
+    first, second = world.services.clicks
+    assert first
+    assert first == second
+
+
 async def test_a_vote_where_nobody_asked_asks_and_answers(world: World) -> None:
     meta = {key: META[key] for key in ("p", "h", "ch")}
     await world.submit("gh.review", meta, {"choice": "approve"})
