@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bot.remediation.execution import Executor
     from bot.remediation.planning import Planner
     from bot.remediation.standing import Standings
+    from bot.remediation.why import Whys
     from bot.reports.board import Board
     from bot.settings import Settings
     from bot.store.database import Database
@@ -47,3 +48,9 @@ class Engine:
         from bot.remediation.standing import Standings
 
         return Standings(self.db, self.planner, self.policy, self.people, self.clock, self.ids)
+
+    @property
+    def whys(self) -> Whys:
+        from bot.remediation.why import Whys
+
+        return Whys(self.db, self.planner, self.policy, self.people, self.clock, self.ids)

@@ -36,6 +36,7 @@ class Denied(GatehouseError):
         super().__init__(reason, mend=mend)
         self.rule = rule
         self.could = could
+        self.about = ""  # id of the request or plan, where "Why can't I approve?" can say more
 
 
 class Stale(GatehouseError):

@@ -201,6 +201,39 @@ class PlanView(_View):
         return next((o for o in self.options if o.option is option), OptionView(option=option, allowed=False))
 
 
+class FactLine(_View):
+    label: str
+    value: str
+
+
+class WhyView(_View):
+    """Whether one person may approve one plan now, by which rule, over which facts, and who could."""
+
+    title: str  # of the plan, or of the cause where there is no plan
+    cause_id: str
+    cause_title: str
+    plan_id: str = ""
+    request: RequestView | None = None  # the one that waits, or that was asked about
+    allowed: bool
+    reason: str
+    rule: str = ""
+    facts: tuple[FactLine, ...] = ()
+    could: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    read_at: datetime  # when groups and account were read
+    mend: str = ""
+
+
+class DelegationLine(_View):
+    id: str
+    giver: PersonRef
+    stand_in: PersonRef
+    scope: str
+    reason: str
+    until: datetime
+    can_revoke: bool = False  # the person who looks
+
+
 class FindingLine(_View):
     id: str
     title: str
@@ -287,3 +320,4 @@ class Notice(_View):
     mend: str = ""
     rule: str = ""
     could: tuple[str, ...] = ()
+    about: str = ""  # id of the request or plan that was refused: "Why can't I approve?" asks about it

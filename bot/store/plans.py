@@ -245,9 +245,16 @@ def find_request(conn: Connection, request_id: str) -> Request | None:
 
 
 def pending_request(conn: Connection, cause_id: str) -> Request | None:
-    row = conn.execute(
-        select(REQUESTS).where(REQUESTS.c.cause_id == cause_id, REQUESTS.c.state == RequestState.PENDING.value)
-    ).first()
+    """The one that waits for this cause, locked: two replicas that find it outdated must not both end it."""
+    query = select(REQUESTS).where(REQUESTS.c.cause_id == cause_id, REQUESTS.c.state == RequestState.PENDING.value)
+    row = conn.execute(_lock(conn, query)).first()
+    return _request(row) if row else None
+
+
+def latest_request(conn: Connection, plan_id: str) -> Request | None:
+    """The newest request for exactly this plan, whatever became of it."""
+    query = select(REQUESTS).where(REQUESTS.c.plan_id == plan_id)
+    row = conn.execute(query.order_by(REQUESTS.c.requested_at.desc(), REQUESTS.c.id.desc()).limit(1)).first()
     return _request(row) if row else None
 
 
