@@ -165,6 +165,15 @@ class AwsSettings(_Section):
     timeout_seconds: float = Field(20, gt=0, description="Longest wait for one AWS call")
 
 
+class SlaSettings(_Section):
+    """Days from first seen within which a finding of that severity has to be fixed; informational has none."""
+
+    critical: int = Field(7, ge=0, description="Days")
+    high: int = Field(30, ge=0, description="Days")
+    medium: int = Field(90, ge=0, description="Days")
+    low: int = Field(180, ge=0, description="Days")
+
+
 class SyslogSettings(_Section):
     """Where ledger events go as RFC 5424 messages; off without a host."""
 
@@ -226,6 +235,7 @@ class Settings(BaseSettings):
     environments: EnvironmentSettings = Field(default_factory=lambda: EnvironmentSettings())
     governance: GovernanceSettings = Field(default_factory=lambda: GovernanceSettings())
     evidence: EvidenceSettings = Field(default_factory=lambda: EvidenceSettings())
+    sla: SlaSettings = Field(default_factory=lambda: SlaSettings())
     people: dict[str, PersonSettings] = Field({}, description="Principal id to person")
     groups: dict[str, GroupSettings] = Field({}, description="Group id to group")
 

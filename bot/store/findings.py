@@ -152,8 +152,9 @@ def set_status(conn: Connection, cause_id: str, of: Collection[str], to: Status,
     done = conn.execute(
         update(FINDINGS)
         .where(FINDINGS.c.cause_id == cause_id, FINDINGS.c.status.in_(list(of)))
-        .values(status=to.value, status_reason=reason[:500], changed_at=now)
-    )
+        .values(status=to.value, status_reason=reason[:500], changed_at=now,
+                suppressed_at=now if to is Status.EXCEPTED else None)
+    )  # fmt: skip
     return int(done.rowcount)
 
 
@@ -212,8 +213,7 @@ def wake_suppressed(conn: Connection, now: datetime) -> set[str]:
         conn.execute(
             update(FINDINGS)
             .where(FINDINGS.c.id.in_(some))
-            .values(
-                status=Status.OPEN.value, status_reason="its suppression ran out", suppressed_until=None, changed_at=now
-            )
-        )
+            .values(status=Status.OPEN.value, status_reason="its suppression ran out", suppressed_until=None,
+                    suppressed_at=None, changed_at=now)
+        )  # fmt: skip
     return {row.cause_id for row in due}

@@ -1,0 +1,439 @@
+"""Runs a PostureQuery: one or a few statements, numbers as computed by the database, rows as the contract has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, distinct, func, literal, select
+
+from bot.ask import sql
+from bot.ask.sql import COLUMNS, DaysBetween, F, Frame
+from bot.domain import posture as p
+from bot.domain.errors import BadInput
+from bot.domain.findings import FindingClass, Severity, SourceStatus, Status
+from bot.store.findings import CONTROL_SETS, FINDINGS
+
+MAX_ROWS = 20_000  # of a list; what is beyond is counted
+MAX_BUCKETS = 400
+_CLASS_WORDS = {int(number): word for word, number in sql.CLASSES.items()}
+_SEVERITY_WORDS = {int(s): s.name.lower() for s in Severity}
+_MANY = frozenset({"framework", "requirement"})  # a finding counts under each of its values
+# Where a finding without a value is no group of its own.
+_LEFT_OUT = frozenset({"framework", "requirement", "cve", "package"})
+
+
+@dataclass(slots=True)
+class Result:
+    """``value`` of a count or stat (None: nothing to compute it from), ``rows`` of the others; ``total`` matches in
+    all where ``rows`` is a part; ``ids`` of our findings where the answer is about single ones."""
+
+    kind: p.Kind
+    value: float | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    total: int = 0
+    parts: tuple[float, ...] = ()  # what a rate was computed from
+
+
+def run(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    match query.kind:
+        case p.Kind.COUNT:
+            return Result(query.kind, value=count(conn, query.of, query.where, f))
+        case p.Kind.LIST:
+            return _list(conn, query, f)
+        case p.Kind.DETAIL:
+            return _detail(conn, query, f)
+        case p.Kind.BREAKDOWN:
+            return _breakdown(conn, query, f)
+        case p.Kind.TREND:
+            return _trend(conn, query, f)
+        case p.Kind.COMPARE:
+            return _compare(conn, query, f)
+        case p.Kind.STAT:
+            return _stat(conn, query, f)
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+_COUNTED: dict[str, ColumnElement[Any]] = {
+    "resource": F.resource_uid, "cve": F.cve, "account": F.account_uid, "team": F.team, "app": F.app,
+    "rule": F.rule_uid, "region": F.region, "product": F.product, "package": F.package, "cause": F.cause_id,
+    "problem": F.resource_uid + literal("\x1f") + F.rule_uid,
+}  # fmt: skip
+
+
+def _counter(of: str) -> ColumnElement[Any]:
+    """What is counted: rows, or distinct values that are there."""
+    if of == "finding":
+        return func.count()
+    column = _COUNTED[of]
+    return func.count(distinct(case((column != "", column))))
+
+
+def count(conn: Connection, of: str, where: Sequence[p.Condition], f: Frame) -> int:
+    query = select(_counter(of)).select_from(FINDINGS).where(sql.where(where, f))
+    return int(conn.execute(query).scalar_one())
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+_ROW = (
+    F.id, F.uid, F.title, F.class_uid, F.severity, F.status, F.result, F.provider, F.account_name, F.account_uid,
+    F.region, F.team, F.environment, F.app, F.data_class, F.product, F.source, F.resource_uid, F.resource_name,
+    F.resource_type, F.internet_exposed, F.kev, F.exploit, F.fixable, F.cve, F.cvss, F.epss, F.package, F.rule_uid,
+    F.first_seen, F.last_seen, F.resolved_at, F.suppressed_at, F.priority, F.cause_id,
+)  # fmt: skip
+
+
+def _list(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    found = sql.where(query.where, f)
+    order: tuple[Any, ...] = (F.severity.desc(), F.first_seen, F.id)
+    if query.order == "oldest":
+        order = (F.first_seen, F.id)
+    elif query.order == "newest":
+        order = (F.first_seen.desc(), F.id)
+    elif query.order == "overdue":
+        order = ((DaysBetween(F.first_seen, literal(f.now, FINDINGS.c.first_seen.type)) - sql.due_case(f)).desc(), F.id)
+    limit = query.limit or MAX_ROWS
+    rows = conn.execute(select(*_ROW).where(found).order_by(*order).limit(limit + 1)).all()
+    total = len(rows)
+    if total > limit:
+        total = int(conn.execute(select(func.count()).select_from(FINDINGS).where(found)).scalar_one())
+    return Result(query.kind, value=total, rows=[row_of(row, f) for row in rows[:limit]], total=total)
+
+
+def _detail(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    found = sql.where((p.In(field="uid", values=(query.uid,)),), f)
+    rows = conn.execute(select(*_ROW).where(found).order_by(F.id).limit(2)).all()
+    return Result(query.kind, rows=[row_of(row, f) for row in rows], total=len(rows))
+
+
+def row_of(row: Any, f: Frame) -> dict[str, Any]:
+    limit = f.sla.get(row.severity)
+    due = _utc(row.first_seen) + limit if limit is not None else None
+    status = status_word(row)
+    return {
+        "uid": row.uid,
+        "id": row.id,
+        "title": row.title,
+        "type": _CLASS_WORDS.get(row.class_uid),
+        "severity": _SEVERITY_WORDS.get(row.severity, "other"),
+        "status": status,
+        "provider": row.provider or None,
+        "account": row.account_name or row.account_uid or None,
+        "region": row.region or None,
+        "team": row.team or None,
+        "env": None if row.environment == "unknown" else row.environment,
+        "app": row.app or None,
+        "data_class": row.data_class or None,
+        "product": row.product or row.source,
+        "resource": row.resource_uid,
+        "resource_name": row.resource_name or None,
+        "resource_type": row.resource_type or None,
+        "exposed": row.internet_exposed,
+        "kev": row.kev,
+        "exploitable": row.exploit,
+        "fixable": row.fixable,
+        "cve": row.cve or None,
+        "cvss": row.cvss,
+        "epss": row.epss,
+        "package": row.package or None,
+        "rule": row.rule_uid or None,
+        "priority": f"P{row.priority}",
+        "cause": row.cause_id,
+        "first_seen": iso(row.first_seen),
+        "last_seen": iso(row.last_seen),
+        "resolved_at": iso(row.resolved_at),
+        "due": iso(due),
+        "overdue": bool(status in ("new", "in_progress") and due is not None and f.now > due),
+    }
+
+
+def status_word(row: Any) -> str:
+    if row.status == Status.RESOLVED.value:
+        return "resolved"
+    if row.status in (Status.SUPPRESSED.value, Status.EXCEPTED.value):
+        return "suppressed"
+    return "in_progress" if row.result == int(SourceStatus.IN_PROGRESS) else "new"
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def iso(moment: datetime | None) -> str | None:
+    return _utc(moment).isoformat().replace("+00:00", "Z") if moment is not None else None
+
+
+# --- breakdowns ------------------------------------------------------------------------------------------------------
+
+
+def _breakdown(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    assert query.by is not None
+    found = sql.where(query.where, f)
+    if query.measure in ("median_ttr", "median_age", "percent", "sla_rate"):
+        rows = _by_each(conn, query, f)
+    else:
+        value = _measured(query, f)
+        label, name, source = _group(query.by)
+        if query.by == "requirement" and query.within:
+            own = select(CONTROL_SETS.c.requirement).where(CONTROL_SETS.c.standard == query.within)
+            found = and_(found, label.in_(own))
+        statement = select(label.label("label"), name.label("name"), value.label("value")).select_from(source)
+        rows = [
+            (row.label, row.name, row.value)
+            for row in conn.execute(statement.where(found).group_by(label))
+            if row.value is not None
+        ]
+    named: list[dict[str, Any]] = [
+        {"label": label_of(query.by, key, name), "value": number(value)}
+        for key, name, value in rows
+        if value or query.measure != "count"
+    ]
+    if query.by in _LEFT_OUT:
+        named = [row for row in named if row["label"] is not None]
+    ranked = query.order in ("most", "least")
+    if ranked or query.limit:
+        # Nobody's is no answer to "which team has the most".
+        named = [row for row in named if row["label"] is not None] if ranked else named
+        named.sort(key=lambda r: (r["value"] if query.order == "least" else -r["value"], str(r["label"])))
+    elif query.by == "severity":
+        named.sort(key=lambda r: -sql.SEVERITIES.get(str(r["label"]), 0))
+    else:
+        named.sort(key=lambda r: (r["label"] is None, -r["value"], str(r["label"])))
+    total = len(named)
+    return Result(query.kind, rows=named[: query.limit] if query.limit else named[:MAX_ROWS], total=total)
+
+
+def _group(by: str) -> tuple[Any, Any, Any]:
+    """(key to group by, a name for it, from where)."""
+    if by in _MANY:
+        column = CONTROL_SETS.c.standard if by == "framework" else CONTROL_SETS.c.requirement
+        members = select(CONTROL_SETS.c.id, column.label("word")).where(column != "").distinct().subquery("members")
+        return members.c.word, func.min(members.c.word), FINDINGS.join(members, members.c.id == F.control_set)
+    if by == "status":
+        key = case(
+            (F.status == Status.RESOLVED.value, "resolved"),
+            (F.status.in_(["suppressed", "excepted"]), "suppressed"),
+            (F.result == int(SourceStatus.IN_PROGRESS), "in_progress"),
+            else_="new",
+        )
+        return key, func.min(F.status), FINDINGS
+    names = {"account": F.account_name, "rule": F.title, "resource": F.resource_name, "cause": F.title, "uid": F.title}
+    return COLUMNS[by], func.min(names.get(by, COLUMNS[by])), FINDINGS
+
+
+def _measured(query: p.PostureQuery, f: Frame) -> ColumnElement[Any]:
+    if query.measure == "mttr":
+        return func.avg(DaysBetween(F.first_seen, F.resolved_at))
+    if query.measure in ("avg_age", "oldest_age"):
+        age = DaysBetween(F.first_seen, literal(f.now, F.first_seen.type))
+        return func.avg(age) if query.measure == "avg_age" else func.max(age)
+    if query.measure != "count":
+        raise BadInput(f"{query.measure} cannot be broken down")
+    return _counter(query.of)
+
+
+def _by_each(conn: Connection, query: p.PostureQuery, f: Frame) -> list[tuple[Any, Any, Any]]:
+    """Measures that no aggregate function gives: asked group by group."""
+    label, name, source = _group(query.by or "")
+    groups = conn.execute(
+        select(label.label("label"), name.label("name"))
+        .select_from(source)
+        .where(sql.where(query.where, f))
+        .group_by(label)
+    ).all()
+    found = []
+    for group in groups:
+        if group.label in ("", None, "unknown") and query.by in COLUMNS:
+            narrowed: p.Condition = p.Missing(field=query.by)
+        else:
+            narrowed = p.In(field=query.by, values=(str(label_of(query.by or "", group.label, group.label)),))
+        stat = query.model_copy(update={"kind": p.Kind.STAT, "where": (*query.where, narrowed), "by": None})
+        value = _stat(conn, stat, f).value
+        if value is not None:
+            found.append((group.label, group.name, value))
+    return found
+
+
+def label_of(by: str, key: Any, name: Any) -> str | None:
+    """The word for a group: None where there is no value."""
+    if key is None or key == "" or (by == "env" and key == "unknown"):
+        return None
+    if by == "severity":
+        return _SEVERITY_WORDS.get(int(key), "other")
+    if by == "type":
+        return _CLASS_WORDS.get(int(key), str(FindingClass(key).name.lower()))
+    if by == "priority":
+        return f"P{key}"
+    if by == "account":
+        return str(name or key)
+    if by in ("rule", "cause"):
+        # A CVE's title names the version found; the CVE itself is the rule.
+        return str(key) if str(key).upper().startswith(("CVE-", "GHSA-")) or not name else str(name)
+    if by == "resource":
+        return str(name or key)
+    return str(key)
+
+
+def number(value: Any) -> float | int:
+    as_float = float(value)
+    return int(as_float) if as_float.is_integer() else as_float
+
+
+# --- over time -------------------------------------------------------------------------------------------------------
+
+
+def buckets(query: p.PostureQuery, now: datetime) -> list[tuple[date, datetime, datetime]]:
+    """(its date, start, end) of each bucket; the last ends now."""
+    if query.start is None or query.end is None or query.step is None:
+        raise BadInput("a trend needs start, end and step")
+    found: list[tuple[date, datetime, datetime]] = []
+    for first in _dates(query.start, query.step):
+        start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+        if first > query.end or start > now:
+            break
+        if len(found) == MAX_BUCKETS:
+            raise BadInput(f"more than {MAX_BUCKETS} points", mend="Ask for a shorter time or longer steps.")
+        after = next(d for d in _dates(first, query.step) if d > first)
+        end = datetime(after.year, after.month, after.day, tzinfo=UTC)
+        found.append((first, start, min(end, now)))
+    return found
+
+
+def _dates(start: date, step: str) -> Iterator[date]:
+    if step == "week":
+        start -= timedelta(days=start.weekday())
+    if step == "month":
+        start = start.replace(day=1)
+    while True:
+        yield start
+        if step == "month":
+            start = (start + timedelta(days=32)).replace(day=1)
+        else:
+            start += timedelta(days=7 if step == "week" else 1)
+
+
+def _trend(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    spans = buckets(query, f.now)
+    if not spans:
+        return Result(query.kind)
+    column = {"found": F.first_seen, "resolved": F.resolved_at, "suppressed": F.suppressed_at, "open": F.first_seen}
+    if query.trend == "open":
+        values = _open_over(conn, query, f, spans)
+    else:
+        at = column[query.trend]
+        kept = sql.where(query.where, f)
+        if query.trend == "resolved":
+            kept = and_(kept, F.status == Status.RESOLVED.value)
+        values = _histogram(conn, at, kept, spans, f, query.of)
+    rows = [{"date": day.isoformat(), "value": value} for (day, _, _), value in zip(spans, values, strict=True)]
+    return Result(query.kind, rows=rows, total=len(rows))
+
+
+def _histogram(
+    conn: Connection, at: Any, kept: ColumnElement[bool], spans: Sequence[tuple[date, datetime, datetime]], f: Frame,
+    of: str = "finding",
+) -> list[int]:  # fmt: skip
+    """How many fall into each span: one pass over the rows between the first and the last."""
+    numbered = case(
+        *((at < end if end < f.now else at <= end, n) for n, (_, _, end) in enumerate(spans)), else_=len(spans)
+    )
+    statement = select(numbered.label("n"), _counter(of).label("value")).select_from(FINDINGS)
+    rows = conn.execute(
+        statement.where(kept, at >= spans[0][1], at <= spans[-1][2]).group_by(numbered)
+    )  # fmt: skip
+    found = {row.n: int(row.value) for row in rows}
+    return [found.get(n, 0) for n in range(len(spans))]
+
+
+def _open_over(
+    conn: Connection, query: p.PostureQuery, f: Frame, spans: Sequence[tuple[date, datetime, datetime]]
+) -> list[int]:
+    """Open at the end of each span: open at the beginning, plus what was found, minus what left."""
+    kept = sql.where(query.where, f)
+    if query.of != "finding":  # distinct things cannot be added up
+        return [count(conn, query.of, (*query.where, p.OpenAt(at=end)), f) for _, _, end in spans]
+    start = spans[0][1]
+    base = conn.execute(select(func.count()).select_from(FINDINGS).where(kept, sql.open_at(start))).scalar_one()
+    came = _histogram(conn, F.first_seen, kept, spans, f)
+    # What was set aside before times were kept never counts as open, so it never leaves either.
+    left_at = sql.closed_at()
+    gone = _histogram(conn, left_at, kept, spans, f)
+    undated = and_(kept, left_at.is_(None), F.status.in_(["suppressed", "excepted"]))
+    never = _histogram(conn, F.first_seen, undated, spans, f)
+    values, now_open = [], int(base)
+    for plus, minus, out in zip(came, gone, never, strict=True):
+        now_open += plus - minus - out
+        values.append(now_open)
+    return values
+
+
+# --- comparisons and figures -----------------------------------------------------------------------------------------
+
+
+def _compare(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    rows = []
+    for side in query.sides:
+        where = (*query.where, *side.where)
+        if query.measure == "count":
+            value: float | None = count(conn, query.of, where, f)
+        else:
+            stat = query.model_copy(update={"kind": p.Kind.STAT, "where": where, "sides": ()})
+            value = _stat(conn, stat, f).value
+        rows.append({"label": side.label, "value": None if value is None else number(value)})
+    return Result(query.kind, rows=rows, total=len(rows))
+
+
+def _stat(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    match query.measure:
+        case "mttr" | "avg_age" | "oldest_age":
+            value = conn.execute(
+                select(_measured(query, f)).select_from(FINDINGS).where(sql.where(query.where, f))
+            ).scalar_one()
+            return Result(query.kind, value=None if value is None else float(value))
+        case "median_ttr":
+            return Result(query.kind, value=_median(conn, DaysBetween(F.first_seen, F.resolved_at), query, f))
+        case "median_age":
+            age = DaysBetween(F.first_seen, literal(f.now, F.first_seen.type))
+            return Result(query.kind, value=_median(conn, age, query, f))
+        case "percent":
+            whole = count(conn, query.of, query.base, f)
+            part = count(conn, query.of, (*query.base, *query.where), f)
+            return Result(query.kind, value=100 * part / whole if whole else None, parts=(part, whole))
+        case "sla_rate":
+            in_time = count(conn, query.of, (*query.where, p.Is(field="fixed_in_time")), f)
+            late = count(conn, query.of, (*query.where, p.Is(field="fixed_late")), f)
+            rated = in_time + late
+            return Result(query.kind, value=100 * in_time / rated if rated else None, parts=(in_time, rated))
+        case "net" | "change":
+            return _over_window(conn, query, f)
+        case _:
+            raise BadInput(f"{query.measure} is no figure")
+
+
+def _over_window(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+    if query.window is None:
+        raise BadInput(f"{query.measure} needs a window")
+    start, end = query.window.start, query.window.end
+    if query.measure == "net":
+        found = p.Within(field="first_seen", start=start, end=end)
+        gone = p.Within(field="resolved_at", start=start, end=end)
+        plus, minus = (count(conn, query.of, (*query.where, each), f) for each in (found, gone))
+    else:
+        until = f.now if end is None or end >= f.now else end
+        plus = count(conn, query.of, (*query.where, p.OpenAt(at=until)), f)
+        minus = count(conn, query.of, (*query.where, p.OpenAt(at=start or until)), f)
+    return Result(query.kind, value=plus - minus, parts=(plus, minus))
+
+
+def _median(conn: Connection, value: ColumnElement[Any], query: p.PostureQuery, f: Frame) -> float | None:
+    kept = and_(sql.where(query.where, f), value.is_not(None))
+    total = int(conn.execute(select(func.count()).select_from(FINDINGS).where(kept)).scalar_one())
+    if not total:
+        return None
+    middle = select(value.label("v")).where(kept).order_by(value).offset((total - 1) // 2).limit(2 - total % 2)
+    values = [float(row.v) for row in conn.execute(middle)]
+    return sum(values) / len(values)
