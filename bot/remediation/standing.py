@@ -124,7 +124,7 @@ class Standings:
             raise BadInput(
                 f"How many an hour? 1 to {bounds.max_per_hour}.", mend="governance.standing.max_per_hour bounds it."
             )
-        said = clean(reason, _REASON_MAX)
+        said = clean(reason, _REASON_MAX).strip()
         if not said:
             raise BadInput("A standing approval needs a reason.", mend="Say why; it is shown at every run.")
         await self._holds_for(scope, plan, cause.owner)

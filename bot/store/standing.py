@@ -243,11 +243,11 @@ def look(conn: Connection, standing_id: str, cause_id: str, mark: str, why: str,
 
 
 def last_execution(conn: Connection, cause_id: str) -> tuple[str, str] | None:
-    """Kind and state of the latest execution of a cause."""
+    """Kind and state of the latest execution of a cause; of two of one instant the undo, which takes back the other."""
     row = conn.execute(
         select(EXECUTIONS.c.kind, EXECUTIONS.c.state)
         .where(EXECUTIONS.c.cause_id == cause_id)
-        .order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.id.desc())
+        .order_by(EXECUTIONS.c.created_at.desc(), EXECUTIONS.c.kind.desc(), EXECUTIONS.c.id.desc())
         .limit(1)
     ).first()
     return (row.kind, row.state) if row else None
