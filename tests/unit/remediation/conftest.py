@@ -257,7 +257,7 @@ class World:
 
         return Executor(
             self.db, self.catalog, self.cloud, self.policy, self.people, self.clock, self.ids, worker,  # type: ignore[arg-type]
-            sleep=sleep, in_force=self.in_force,
+            sleep=sleep, in_force=getattr(self, "in_force", None),
         )  # fmt: skip
 
     def _seed(self, conn: Connection) -> None:
