@@ -37,14 +37,16 @@ class Controls:
 
     # --- freeze ------------------------------------------------------------------------------------------------------
 
-    async def freeze(self, actor: Actor, text: str) -> Notice:
+    async def freeze(self, actor: Actor, text: str, *, click: str = "") -> Notice:
         """``[env:prod|account:123] reason``: nothing is approved, begun or gone on with in this scope."""
         kind, value, reason = _scope(text)
         if not reason:
             raise BadInput("A freeze needs a reason.", mend="/gatehouse freeze [env:prod|account:ID] reason")
-        return _settle(await self._db.write(self._freeze, actor, kind, value, reason))
+        return _settle(await self._db.write(self._freeze, actor, kind, value, reason, click))
 
-    def _freeze(self, conn: Connection, actor: Actor, kind: str, value: str, reason: str) -> Notice | Denied:
+    def _freeze(
+        self, conn: Connection, actor: Actor, kind: str, value: str, reason: str, click: str
+    ) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
         refused = self._refusal(conn, actor, "freeze")
         if refused:
@@ -54,7 +56,7 @@ class Controls:
             return Notice(ok=True, said=f"Frozen already: {made.scope}.")
         store.add_freeze(conn, made)
         ledger.append(conn, kind="freeze.began", subject=made.id, actor=who.id, now=now,
-                      body={"scope": made.scope, "reason": reason})  # fmt: skip
+                      body={"scope": made.scope, "reason": reason, "click": click})  # fmt: skip
         self._announce(conn, f"🧊 {who.name} froze changes ({made.scope}): {reason}")
         scope = "" if kind == "all" else f"{made.scope} "
         return Notice(
@@ -63,12 +65,14 @@ class Controls:
             mend=f"/gatehouse unfreeze {scope}reason ends it.",
         )
 
-    async def unfreeze(self, actor: Actor, text: str) -> Notice:
+    async def unfreeze(self, actor: Actor, text: str, *, click: str = "") -> Notice:
         """End the freeze of exactly this scope."""
         kind, value, reason = _scope(text)
-        return _settle(await self._db.write(self._unfreeze, actor, kind, value, reason))
+        return _settle(await self._db.write(self._unfreeze, actor, kind, value, reason, click))
 
-    def _unfreeze(self, conn: Connection, actor: Actor, kind: str, value: str, reason: str) -> Notice | Denied:
+    def _unfreeze(
+        self, conn: Connection, actor: Actor, kind: str, value: str, reason: str, click: str
+    ) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
         refused = self._refusal(conn, actor, "freeze")
         if refused:
@@ -77,7 +81,8 @@ class Controls:
         if not store.end_freezes(conn, kind, value, who.id, now):
             left = ", ".join(each.scope for each in store.freezes(conn)) or "nothing"
             return Notice(ok=False, said=f"There is no freeze of {scope}.", mend=f"Frozen now: {left}.")
-        ledger.append(conn, kind="freeze.ended", subject=scope, actor=who.id, now=now, body={"reason": reason})
+        body = {"reason": reason, "click": click}
+        ledger.append(conn, kind="freeze.ended", subject=scope, actor=who.id, now=now, body=body)
         self._announce(conn, f"{who.name} ended the freeze ({scope}){': ' + reason if reason else ''}")
         return Notice(ok=True, said=f"No longer frozen: {scope}.", mend="What was stopped is asked for again.")
 
@@ -86,7 +91,7 @@ class Controls:
 
     # --- delegation --------------------------------------------------------------------------------------------------
 
-    async def delegate(self, actor: Actor, to: PlatformIdentity, text: str) -> Notice:
+    async def delegate(self, actor: Actor, to: PlatformIdentity, text: str, *, click: str = "") -> Notice:
         """``7d [env:dev] [account:…] [playbook:…] reason``: ``to`` votes in the actor's stead until then."""
         wish = _wish(text)
         other = await self._people.actor(to)
@@ -96,9 +101,9 @@ class Controls:
         if objection or other.principal.id.startswith(STRANGER):
             said = objection or "the account is not bound to a person in gatehouse.yml"
             raise BadInput(f"{other.principal.name} cannot vote for you: {said}.", mend="Name another person.")
-        return _settle(await self._db.write(self._delegate, actor, other, wish))
+        return _settle(await self._db.write(self._delegate, actor, other, wish, click))
 
-    def _delegate(self, conn: Connection, actor: Actor, other: Actor, wish: _Wish) -> Notice | Denied:
+    def _delegate(self, conn: Connection, actor: Actor, other: Actor, wish: _Wish, click: str) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
         refused = self._refusal(conn, actor, "delegate")
         if refused:
@@ -110,24 +115,24 @@ class Controls:
         )  # fmt: skip
         store.end_delegations(conn, who.id, other.principal.id, now)
         store.add_delegation(conn, made)
-        body = {"to": made.to_id, "scope": made.scope, "until": made.until, "reason": wish.reason}
+        body = {"to": made.to_id, "scope": made.scope, "until": made.until, "reason": wish.reason, "click": click}
         ledger.append(conn, kind="delegation.made", subject=made.id, actor=who.id, now=now, body=body)
         name, until = other.principal.name, f"until {made.until:%Y-%m-%d %H:%M} UTC"
         self._announce(conn, f"{who.name} lets {name} vote in their stead ({made.scope}) {until}: {wish.reason}")
         said = f"{name} may vote in your stead ({made.scope}) {until}."
         return Notice(ok=True, said=said, mend="/gatehouse undelegate @user ends it.")
 
-    async def undelegate(self, actor: Actor, to: PlatformIdentity) -> Notice:
+    async def undelegate(self, actor: Actor, to: PlatformIdentity, *, click: str = "") -> Notice:
         """Take it back; a vote already cast in one's stead no longer holds at execution."""
         other = await self._people.actor(to)
-        return await self._db.write(self._undelegate, actor, other)
+        return await self._db.write(self._undelegate, actor, other, click)
 
-    def _undelegate(self, conn: Connection, actor: Actor, other: Actor) -> Notice:
+    def _undelegate(self, conn: Connection, actor: Actor, other: Actor, click: str) -> Notice:
         now, who = self._clock.now(), actor.principal
         if not store.end_delegations(conn, who.id, other.principal.id, now):
             return Notice(ok=False, said=f"{other.principal.name} does not vote in your stead.")
         ledger.append(conn, kind="delegation.ended", subject=who.id, actor=who.id, now=now,
-                      body={"to": other.principal.id})  # fmt: skip
+                      body={"to": other.principal.id, "click": click})  # fmt: skip
         return Notice(ok=True, said=f"{other.principal.name} no longer votes in your stead.")
 
     # --- shared ------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from bot.governance.in_force import InForce
 from bot.governance.people import People
 from bot.governance.policy import Policy, PolicyVerdict, mend
 from bot.intake.cleaning import clean
-from bot.store import ledger, plans
+from bot.store import clicks, ledger, plans
 from bot.store.database import Database
 
 from .drifts import Drift, Drifts, unanswered
@@ -216,11 +216,16 @@ class Approvals(Office):
         choice: Choice,
         reason: str = "",
         typed: str = "",
+        *,
+        click: str = "",
     ) -> RequestView:
-        """One person's answer. ``typed`` is the number of resources, where the rule asks for it."""
+        """One person's answer. ``typed`` is the number of resources, where the rule asks for it.
+
+        ``click``: as for ``ask``. A click that is done again after its vote was withdrawn does not bring it back.
+        """
         lent, why = await self._lent(actor), clean(reason, REASON_MAX)
         outcome = await self._db.write(
-            self._vote, request_id, plan_hash, revision, actor, choice, why, typed.strip(), lent
+            self._vote, request_id, plan_hash, revision, actor, choice, why, typed.strip(), lent, click
         )
         if isinstance(outcome, Moved):
             await self.settle_moves()  # what stands after that, this person has not seen: they look again
@@ -237,10 +242,13 @@ class Approvals(Office):
         reason: str,
         typed: str,
         lent: Lent,
+        click: str,
     ) -> RequestView | GatehouseError:
         now, who = self._clock.now(), actor.principal.id
         held = plans.request(conn, request_id, lock=True)
         request = held.facts
+        if clicks.came_to(conn, click, {"vote.cast"}, request_id):
+            return self._request_view(conn, held)  # this very click, done again
         mine = next((vote for vote, _ in plans.live_votes(conn, request_id) if vote.principal_id == who), None)
         enough = choice is Choice.APPROVE and self._enough(conn, held)  # the rule asks for fewer than it did
         if mine and mine.choice is choice and plan_hash == request.plan_hash and not enough:
@@ -286,6 +294,7 @@ class Approvals(Office):
             "identity": actor.identity.model_dump(mode="json"),
             "groups": sorted(actor.groups),
             "rule": verdict.rule,
+            "click": click,
         }
         ledger.append(conn, kind="vote.cast", subject=request.id, actor=who, body=body, now=now)
         self._conclude(conn, held, plan, vote, actor, now)
@@ -319,13 +328,15 @@ class Approvals(Office):
 
     # --- taking a vote back ------------------------------------------------------------------------------------------
 
-    async def withdraw(self, request_id: str, actor: Actor) -> RequestView:
+    async def withdraw(self, request_id: str, actor: Actor, *, click: str = "") -> RequestView:
         """Take one's vote back. After the decision, but before the first step, that voids the decision."""
-        return settle(await self._db.write(self._withdraw, request_id, actor))
+        return settle(await self._db.write(self._withdraw, request_id, actor, click))
 
-    def _withdraw(self, conn: Connection, request_id: str, actor: Actor) -> RequestView | GatehouseError:
+    def _withdraw(self, conn: Connection, request_id: str, actor: Actor, click: str) -> RequestView | GatehouseError:
         now, who = self._clock.now(), actor.principal.id
         held = plans.request(conn, request_id, lock=True)
+        if clicks.came_to(conn, click, {"vote.withdrawn"}, request_id):
+            return self._request_view(conn, held)  # this very click, done again
         mine = next((vote for vote, _ in plans.live_votes(conn, request_id) if vote.principal_id == who), None)
         if mine is None:
             return Conflict("you have no vote here to take back", mend="The card shows who voted.")
@@ -336,7 +347,7 @@ class Approvals(Office):
         if state is RequestState.APPROVED and stopped is None:
             return Conflict("it is being carried out already", mend="Ask for the undo when it is done.")
         plans.withdraw_vote(conn, mine.id, now)
-        body = {"vote": mine.id, "choice": mine.choice.value, "execution": stopped}
+        body = {"vote": mine.id, "choice": mine.choice.value, "execution": stopped, "click": click}
         ledger.append(conn, kind="vote.withdrawn", subject=request_id, actor=who, body=body, now=now)
         if stopped is None:
             self._tell(conn, held.cause_id, now, f"{name} withdrew their vote")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bot.domain.ids import canonical
+
+from .ledger import LEDGER
 from .tables import ClickRow
 
 CLICKS = ClickRow.__table__  # type: ignore[attr-defined]
@@ -55,6 +59,18 @@ def finish(conn: Connection, click_id: str, *, state: str, outcome: str, princip
         .where(CLICKS.c.id == click_id)
         .values(state=state, outcome=outcome[:2000], principal_id=principal_id, done_at=now)
     )
+
+
+def came_to(conn: Connection, click_id: str, kinds: Collection[str], subject: str = "") -> str | None:
+    """The subject of the ledger's record of what this very click did, or None where it did nothing yet."""
+    if not click_id:
+        return None
+    said = LEDGER.c.body.contains(f'"click":{canonical(click_id).decode()}', autoescape=True)
+    query = select(LEDGER.c.subject).where(LEDGER.c.kind.in_(kinds), said)
+    if subject:
+        query = query.where(LEDGER.c.subject == subject)
+    found = conn.execute(query.limit(1)).scalar()
+    return str(found) if found else None
 
 
 def unfinished(conn: Connection, before: datetime, limit: int = 100) -> list[Click]:

@@ -295,9 +295,11 @@ class Services:
         return request_view()
 
     async def vote(
-        self, request_id: str, plan_hash: str, revision: int, actor: Actor, choice: Choice, reason: str, typed: str = ""
-    ) -> RequestView:
+        self, request_id: str, plan_hash: str, revision: int, actor: Actor, choice: Choice, reason: str,
+        typed: str = "", *, click: str = "",
+    ) -> RequestView:  # fmt: skip
         self._said("vote", request_id, plan_hash, revision, actor, choice, reason)
+        self.clicks.append(click)
         return request_view(self.state)
 
     async def cancel(self, request_id: str, actor: Actor) -> RequestView:
