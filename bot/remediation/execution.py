@@ -522,7 +522,9 @@ class Executor:
     def _intend(self, conn: Connection, run: _Run, step_id: str, position: int, change: Change) -> None:
         now = self._clock.now()
         self._hold(conn, run, now)
-        # In the transaction that permits the call: a freeze that was committed before it stops this very step.
+        # In the transaction that permits the call, and after its turn at the ledger: a freeze that was committed before
+        # this step's record stops this very step, also where both began at once.
+        ledger.lock(conn)
         freeze = controls.freeze_of(conn, run.plan)
         why = freeze.said if freeze and not self._through_freeze(run) else ""
         if run.glass and now > run.glass.until:

@@ -299,7 +299,6 @@ class Services:
         typed: str = "", *, click: str = "",
     ) -> RequestView:  # fmt: skip
         self._said("vote", request_id, plan_hash, revision, actor, choice, reason)
-        self.clicks.append(click)
         return request_view(self.state)
 
     async def cancel(self, request_id: str, actor: Actor) -> RequestView:
