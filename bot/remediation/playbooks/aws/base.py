@@ -42,6 +42,10 @@ async def read_or_none(cloud: CloudReader, request: Call, absent: Collection[str
         raise
 
 
+def tag_map(tags: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {str(tag["Key"]): str(tag["Value"]) for tag in tags}
+
+
 def plural(n: int, noun: str) -> str:
     if n == 1:
         return f"1 {noun}"
@@ -92,6 +96,23 @@ class AwsPlaybook(ABC):
 
     @abstractmethod
     async def inspect(self, cloud: CloudReader, target: Target) -> State: ...
+
+    async def tags(self, cloud: CloudReader, target: Target) -> dict[str, str] | None:
+        """The tags as they are now, for the scope of a standing approval; None where AWS names none.
+
+        EC2 says it itself. For the others the Resource Groups Tagging API (``tag:GetResources``) names only resources
+        that are or were tagged: an untagged one and one that it does not know look alike and count as unsaid.
+        """
+        if not target.uid.startswith("arn:"):
+            return None
+        if self.arn_service == "ec2":
+            wanted = [{"Name": "resource-id", "Values": [target.name]}]
+            return tag_map((await cloud.read(call(target, "ec2", "describe_tags", Filters=wanted))).get("Tags", []))
+        request = call(target, "resourcegroupstaggingapi", "get_resources", ResourceARNList=[target.uid])
+        for found in (await cloud.read(request)).get("ResourceTagMappingList", []):
+            if found.get("ResourceARN") == target.uid:
+                return tag_map(found.get("Tags", []))
+        return None
 
     @abstractmethod
     def changes(self, target: Target, state: State) -> list[Change]: ...

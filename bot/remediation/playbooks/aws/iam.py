@@ -18,7 +18,7 @@ from bot.domain.findings import Finding
 from bot.domain.plans import Call, Change, Reversibility, Risk, Target
 from bot.ports import CloudReader, PlaybookInfo, State, Verification
 
-from .base import AccountPlaybook, AwsPlaybook, SettingPlaybook, call, read_or_none
+from .base import AccountPlaybook, AwsPlaybook, SettingPlaybook, call, read_or_none, tag_map
 
 _INDEX = re.compile(r"(?:-access-key-|/AccessKey)([12])$", re.ASCII)
 _NO_REPORT = frozenset({"ReportNotPresent", "ReportExpired", "ReportInProgress"})
@@ -53,6 +53,11 @@ class DeactivateAccessKey(AwsPlaybook):
         if user is None or slot is None:
             return None
         return user.model_copy(update={"uid": f"{user.uid}#access-key-{slot[1]}"})
+
+    async def tags(self, cloud: CloudReader, target: Target) -> dict[str, str] | None:
+        """The user's: a key has none (``iam:ListUserTags``)."""
+        answer = await cloud.read(call(target, "iam", "list_user_tags", UserName=target.name))
+        return tag_map(answer.get("Tags", []))
 
     async def inspect(self, cloud: CloudReader, target: Target) -> State:
         listed = await cloud.read(call(target, "iam", "list_access_keys", UserName=target.name))

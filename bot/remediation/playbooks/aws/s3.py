@@ -12,12 +12,13 @@ from bot.domain.plans import Call, Change, Reversibility, Risk, Target
 from bot.ports import CloudReader, PlaybookInfo, State
 
 from . import policies
-from .base import AccountPlaybook, AwsPlaybook, SettingPlaybook, call, read_or_none
+from .base import AccountPlaybook, AwsPlaybook, SettingPlaybook, call, read_or_none, tag_map
 
 _FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _NO_BLOCK = frozenset({"NoSuchPublicAccessBlockConfiguration"})
 _NO_POLICY = frozenset({"NoSuchBucketPolicy"})
 _TLS_SID = "GatehouseDenyInsecureTransport"
+_NO_TAGS = frozenset({"NoSuchTagSet"})
 _GROUPS = "http://acs.amazonaws.com/groups/"
 _PUBLIC_GROUPS = frozenset({_GROUPS + "global/AllUsers", _GROUPS + "global/AuthenticatedUsers"})
 
@@ -30,6 +31,11 @@ class _Bucket(AwsPlaybook):
     arn_service = "s3"
     resource = re.compile(r"([a-z0-9][a-z0-9.\-]{1,61}[a-z0-9])", re.ASCII)
     noun = "bucket"
+
+    async def tags(self, cloud: CloudReader, target: Target) -> dict[str, str] | None:
+        """A bucket says itself that it has none (``s3:GetBucketTagging``)."""
+        answer = await read_or_none(cloud, call(target, "s3", "get_bucket_tagging", Bucket=target.name), _NO_TAGS)
+        return {} if answer is None else tag_map(answer.get("TagSet", []))
 
 
 async def _website(cloud: CloudReader, target: Target) -> bool:
