@@ -17,7 +17,10 @@ from bot.settings import Settings
 
 GROUP = "gatehouse.connectors"
 # Known without metadata too: in a checkout installed before a connector was added, the entry points are the old ones.
-BUILT_IN = {name: f"connectors.{name}" for name in ("lacework", "ocsf", "orca", "prowler", "security_hub", "wiz")}
+BUILT_IN = {
+    name: f"connectors.{name}"
+    for name in ("lacework", "ocsf", "orca", "prisma_cloud", "prowler", "security_hub", "wiz")
+}
 
 
 def _no_poller(settings: Settings, options: dict[str, Any]) -> Poller:
