@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bot.domain.ids import Clock, IdSource
     from bot.governance.controls import Controls
+    from bot.governance.delegations import Delegations
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
@@ -54,3 +55,9 @@ class Engine:
         from bot.remediation.why import Whys
 
         return Whys(self.db, self.planner, self.policy, self.people, self.clock, self.ids)
+
+    @property
+    def delegations(self) -> Delegations:
+        from bot.governance.delegations import Delegations
+
+        return Delegations(self.db, self.policy, self.people, self.clock)

@@ -54,6 +54,22 @@ class People:
     def settings(self) -> Settings:
         return self._settings
 
+    @property
+    def ids(self) -> IdSource:
+        return self._ids
+
+    def forget(self, platform: Platform, *, user: str = "", group: str = "") -> None:
+        """Read anew at the next question: one account (in whatever tenant), or everybody where a group changed.
+
+        The platform said that something changed, so nothing that was believed until now is believed any longer.
+        """
+        directory = self._directories.get(platform)
+        dropped = getattr(directory, "forget", None)
+        if callable(dropped) and not user:
+            dropped(group)
+        for held in [each for each in self._cache if each.platform is platform and user in {"", each.user}]:
+            del self._cache[held]
+
     async def actor(self, identity: PlatformIdentity) -> Actor:
         """The person of this interaction; standing and groups at most ``membership_seconds`` old."""
         return await self._actor(identity, fresh=False)

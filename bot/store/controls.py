@@ -158,6 +158,17 @@ def end_delegations(conn: Connection, from_id: str, to_id: str, now: datetime) -
     return int(changed.rowcount)
 
 
+def end_delegation(conn: Connection, delegation_id: str, now: datetime) -> bool:
+    """Whether it was in force until now."""
+    changed = conn.execute(
+        update(DELEGATIONS)
+        .where(DELEGATIONS.c.id == delegation_id)
+        .where(DELEGATIONS.c.ended_at.is_(None), DELEGATIONS.c.until > now)
+        .values(ended_at=now)
+    )
+    return bool(changed.rowcount)
+
+
 # --- broken glass ----------------------------------------------------------------------------------------------------
 
 

@@ -152,3 +152,30 @@ async def test_an_administrator_binds_an_account_in_the_database(kit):
 async def test_settings_that_bind_badly_are_refused(kit, people, said):
     with pytest.raises(SettingsError, match=said):
         People(kit[3], Settings(people=people), {}, Clock(), Ids())
+
+
+async def test_what_the_platform_says_changed_is_read_anew_at_once(kit):
+    people, directory, _, _ = kit
+    assert "approvers" in (await people.actor(slack("U1"))).groups
+    await people.actor(slack("U2"))
+    directory.active = False
+    people.forget(Platform.SLACK, user="U9")  # somebody else
+    assert (await people.actor(slack("U1"))).standing.active
+    people.forget(Platform.SLACK, user="U1")
+    assert not (await people.actor(slack("U1"))).standing.active
+    before = directory.reads
+    await people.actor(slack("U2"))
+    assert directory.reads == before  # still believed
+    people.forget(Platform.SLACK, group="S1")
+    await people.actor(slack("U2"))
+    assert directory.reads == before + 1
+
+
+async def test_a_group_that_changed_is_forgotten_by_the_directory_too(kit):
+    people, directory, _, _ = kit
+    dropped = []
+    directory.forget = lambda group="": dropped.append(group)
+    people.forget(Platform.SLACK, group="S1")
+    people.forget(Platform.SLACK, user="U1")  # an account's standing is not held there
+    people.forget(Platform.TEAMS, group="S1")
+    assert dropped == ["S1"]
