@@ -32,7 +32,7 @@ from bot.store import controls, findings, ledger, outbox, plans
 from bot.store import standing as standing_store
 from bot.store.database import Database
 
-from .binding import unrecorded
+from .binding import unrecorded, unrecorded_glass
 from .standing_guard import Guard, Passing, suspend
 from .states import difference, inspect
 
@@ -211,6 +211,8 @@ class Executor:
                     raise Stale(f"the vote of {vote.principal_id} stands for nobody who said so")
                 steads[vote.principal_id] = lent
         covered = standing_store.covered(conn, request.facts.id)
+        glass = controls.glass_of(conn, request.facts.id)
+        altered = unrecorded(conn, decision, request.facts, votes, covered)
         playbook = self._catalog.get(plan.playbook)
         if playbook.info.version != plan.playbook_version:
             raise Stale(f"the playbook {plan.playbook} changed since the plan was made")
@@ -228,9 +230,9 @@ class Executor:
                 if vote.choice.value == "approve" and vote.plan_hash == plan.hash
             ),
             steads=steads,
-            glass=controls.glass_of(conn, request.facts.id),
+            glass=glass,
             covered=covered,
-            altered=unrecorded(conn, decision, request.facts, votes, covered),
+            altered=altered or (unrecorded_glass(conn, glass) if glass else ""),
             undo_exposes=playbook.info.undo_exposes,
             owner=plans.cause(conn, held.cause_id).owner,
             playbook=playbook,
@@ -585,6 +587,8 @@ class Executor:
         ledger.append(
             conn, kind=f"execution.{state.value}", subject=execution_id, actor="gatehouse", body=body, now=now
         )
+        for glass in controls.glass_of_requests(conn, [request_id] if request_id else []):
+            outbox.refresh(conn, self._ids, now, "glass", glass.id)
         self._tell(conn, held.cause_id, now, f"Not carried out: {why}." + ("" if begun else " Nothing was changed."))
         if covered and (begun or not isinstance(why, Passing)):
             self._suspend(conn, covered, execution_id, state, why, now, held.cause_id)
@@ -599,12 +603,20 @@ class Executor:
             findings.resolve_by_fix(
                 conn, self._ids, now, execution_id=run.id, cause_id=plan.cause_id, finding_ids=plan.finding_ids
             )
+        elif state is ExecutionState.FAILED and plan.undoes and _any_done(plans.steps(conn, run.id)):
+            # Taken back by half: the fix no longer stands, so that it can be asked for again.
+            findings.reopen(
+                conn, self._ids, now, cause_id=plan.cause_id, reason="undo failed half-way",
+                finding_ids=plan.finding_ids,
+            )  # fmt: skip
         elif state is ExecutionState.SUCCEEDED and plan.undoes:
             plans.mark_undone(conn, plan.undoes, run.id)
             findings.reopen(
                 conn, self._ids, now, cause_id=plan.cause_id, reason="fix undone", finding_ids=plan.finding_ids
             )
         self._tell(conn, plan.cause_id, now, _outcome_line(state, plan, why))
+        if run.glass:
+            outbox.refresh(conn, self._ids, now, "glass", run.glass.id)
         if run.covered and state is not ExecutionState.SUCCEEDED:
             self._suspend(conn, run.covered, run.id, state, why, now, plan.cause_id)
 
@@ -636,6 +648,10 @@ def _mismatch(run: _Run) -> str:
     if request.fingerprint != plan.fingerprint or fingerprint(plan.pre_image) != plan.fingerprint:
         return "the plan's picture of the resource is not the one that was approved"
     return ""
+
+
+def _any_done(steps: Sequence[plans.Step]) -> bool:
+    return any(step.state is StepState.DONE for step in steps)
 
 
 def _unverified(run: _Run, seen: Mapping[str, State]) -> str:

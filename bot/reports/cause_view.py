@@ -27,8 +27,10 @@ from bot.domain.views import (
     VoteLine,
 )
 from bot.ports import PlaybookCatalog, PlaybookInfo
+from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
 from bot.settings import Settings
+from bot.store import controls
 from bot.store.tables import (
     CauseRow,
     DecisionRow,
@@ -196,11 +198,12 @@ def _latest_fix(conn: Connection, cause_id: str) -> _Fix:
     if not rows:
         return fix
     latest = rows[0]
-    if latest.kind == PlanKind.UNDO and latest.state == ExecutionState.BLOCKED:
-        # An undo that was refused changed nothing: the fix still stands, and can still be undone.
+    if latest.kind == PlanKind.UNDO and _changed_nothing(conn, latest):
+        # The fix still stands, and can still be undone.
         fixed = next((r for r in rows if r.id == latest.undoes), None)
         if fixed is not None:
-            fix.failed_undo = f"The undo was refused: {latest.why}".rstrip(": ")
+            what = "was refused" if latest.state == ExecutionState.BLOCKED else "failed"
+            fix.failed_undo = f"The undo {what}: {latest.why}".rstrip(": ")
             latest = fixed
     fix.row = latest
     fix.plan = Plan.model_validate_json(latest.body) if latest.body else None
@@ -213,6 +216,14 @@ def _latest_fix(conn: Connection, cause_id: str) -> _Fix:
         )
         fix.left_open = any(f.id not in covered or f.changed_at > latest.finished_at for f in conn.execute(still))
     return fix
+
+
+def _changed_nothing(conn: Connection, execution: Row[Any]) -> bool:
+    """Whether it was refused, or failed before any of its changes was made."""
+    if execution.state == ExecutionState.BLOCKED:
+        return True
+    done = select(STEPS.c.id).where(STEPS.c.execution_id == execution.id, STEPS.c.state == StepState.DONE)
+    return bool(execution.state == ExecutionState.FAILED and conn.execute(done.limit(1)).first() is None)
 
 
 def _execution(conn: Connection, settings: Settings, fix: _Fix) -> ExecutionView | None:
@@ -259,6 +270,9 @@ def read_requests(conn: Connection, reader: Reader, rows: Sequence[Row[Any]]) ->
     plans = {p.id: Plan.model_validate_json(p.body) for p in bodies}
     titles = conn.execute(select(CAUSES.c.id, CAUSES.c.title).where(CAUSES.c.id.in_({r.cause_id for r in rows})))
     causes = {c.id: c.title for c in titles}
+    broken = controls.glass_of_requests(conn, [r.id for r in rows])
+    shown = glasses(conn, reader.settings, broken, reader.clock.now())
+    glass = {held.request_id: view for held, view in zip(broken, shown, strict=True)}
     found = []
     for row in rows:
         rule, plan = ApprovalRule.model_validate_json(row.rule), plans.get(row.plan_id)
@@ -286,6 +300,7 @@ def read_requests(conn: Connection, reader: Reader, rows: Sequence[Row[Any]]) ->
                 ),
                 could=could,
                 reason=row.reason,
+                glass=glass.get(row.id),
                 decided_at=row.decided_at,
             )
         )
@@ -401,6 +416,9 @@ _WORDS = {
     "refused": "was refused",
     "execution.finished": "carried out",
     "execution.blocked": "not carried out",
+    "break_glass.used": "broke the glass",
+    "break_glass.reviewed": "reviewed the broken glass",
+    "request.rebound": "put it under the new policy",
     "cause.passed_on": "passed it on",
     "cause.snoozed": "snoozed it",
     "risk.accepted": "accepted the risk",

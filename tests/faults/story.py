@@ -213,10 +213,10 @@ class Story:
         await self.housekeeping()
 
     def before(self) -> dict[str, Any]:
-        """The bucket as the fix that succeeded found it."""
+        """The bucket as the fix that was undone had found it."""
         body = self.one(
             "SELECT p.body FROM executions x JOIN plans p ON p.id = x.plan_id"
-            " WHERE x.kind = 'fix' AND x.state = 'succeeded'"
+            " WHERE x.kind = 'fix' AND x.undone_by IS NOT NULL"
         )
         found: dict[str, Any] = json.loads(body)["pre_image"][BUCKET]
         return found
