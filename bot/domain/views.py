@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+import zlib
 from datetime import datetime
 from enum import StrEnum
 
@@ -61,6 +62,39 @@ class VoteLine(_View):
     instead_of: PersonRef | None = None  # in whose stead it was cast
 
 
+class GlassView(_View):
+    """A glass that one person broke: open until another has reviewed it."""
+
+    id: str
+    cause_id: str
+    cause_title: str
+    plan_title: str
+    by: PersonRef
+    reason: str
+    at: datetime
+    until: datetime  # the execution had to begin each step before
+    due: datetime  # of the review
+    overdue: bool = False
+    outcome: ExecutionState | None = None
+    reviewed_by: PersonRef | None = None
+    reviewed_at: datetime | None = None
+    justified: bool | None = None
+    comment: str = ""
+
+    @property
+    def revision(self) -> int:
+        """Not a counter: the same content has the same revision."""
+        return zlib.crc32(self.model_dump_json().encode()) & 0x7FFF_FFFF
+
+
+class GlassOffer(_View):
+    """The person who looks may break the glass over this plan."""
+
+    word: str  # to be typed
+    minutes: int
+    review_hours: int
+
+
 class RequestView(_View):
     id: str
     cause_id: str
@@ -79,12 +113,22 @@ class RequestView(_View):
     could: tuple[str, ...] = ()  # who may decide, in words: "members of cloud-approvers", "Bob Brown"
     reason: str = ""
     decided_at: datetime | None = None
+    glass: GlassView | None = None  # one person decided alone, in an emergency
 
     @property
     def missing(self) -> int:
         """Approvals still needed."""
         approvals = {(v.instead_of or v.who).id for v in self.votes if v.choice is Choice.APPROVE}
         return max(0, self.rule.quorum - len(approvals))
+
+
+class StandingRef(_View):
+    """The standing approval something was done under."""
+
+    id: str
+    by: tuple[PersonRef, ...]
+    scope: str  # in words: "env=dev"
+    until: datetime
 
 
 class StepLine(_View):
@@ -105,6 +149,7 @@ class ExecutionView(_View):
     finished_at: datetime | None = None
     can_undo: bool = False
     undo_note: str = ""
+    standing: StandingRef | None = None  # nobody was asked: it was approved in advance
 
 
 class HistoryLine(_View):
@@ -196,6 +241,9 @@ class PlanView(_View):
     expires_at: datetime
     request: RequestView | None = None
     options: tuple[OptionView, ...] = ()
+    standing: StandingRef | None = None  # of the fix that an undo takes back
+    pre_approve: bool = False  # this person may approve the like in advance
+    glass: GlassOffer | None = None
 
     def option(self, option: Option) -> OptionView:
         return next((o for o in self.options if o.option is option), OptionView(option=option, allowed=False))
@@ -301,6 +349,7 @@ class StatusView(_View):
     sources: tuple[SourceHealth, ...]
     ledger_records: int
     ledger_head: str
+    glasses: tuple[GlassView, ...] = ()  # broken, and not reviewed yet
 
 
 class HomeView(_View):

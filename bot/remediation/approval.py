@@ -27,9 +27,11 @@ from bot.store import clicks, ledger, plans
 from bot.store.database import Database
 
 from .drifts import Drift, Drifts, unanswered
+from .glass import Glass
 from .office import AGAIN, REASON_MAX, Lent, Office, settle
 from .planning import Planner
 from .policy_moves import Moved, PolicyMoves
+from .standing_guard import may_pre_approve, standing_of_undo
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Approvals(Office):
         super().__init__(db, planner, policy, people, clock, ids, in_force)
         self._moves = PolicyMoves(db, planner, policy, people, clock, ids, self._in_force)
         self._drifts = Drifts(db, planner, policy, people, clock, ids, self._in_force)
+        self.glass = Glass(db, planner, policy, people, clock, ids, self._in_force)
 
     async def begin(self) -> None:
         """This process starts with its policy."""
@@ -117,6 +120,9 @@ class Approvals(Office):
             expires_at=expires,
             request=request,
             options=options,
+            glass=self.glass.offer(conn, actor, plan, cause),
+            standing=standing_of_undo(conn, self._people, plan),
+            pre_approve=may_pre_approve(self._planner.catalog, self._policy, actor, plan, cause.owner),
         )
 
     def _option(
@@ -204,6 +210,28 @@ class Approvals(Office):
         what = "the undo" if plan.kind is PlanKind.UNDO else "the fix"
         self._tell(conn, cause.id, now, f"{actor.principal.name} asked for {what}: {plan.title}", reason)
         return self._request_view(conn, plans.request(conn, request.id))
+
+    # --- alone, in an emergency --------------------------------------------------------------------------------------
+
+    async def look_glass(self, plan_id: str, actor: Actor) -> PlanView:
+        """The plan for whoever may break the glass over it; ``Denied`` says which rule forbids it."""
+        self._may_look(actor)
+        return await self._db.read(self._look_glass, plan_id, actor)
+
+    def _look_glass(self, conn: Connection, plan_id: str, actor: Actor) -> PlanView:
+        plan = plans.plan(conn, plan_id)
+        self.glass.may(conn, actor, plan, plans.cause(conn, plan.cause_id)).require()
+        return self._view(conn, plan, plans.pending_request(conn, plan.cause_id), actor)
+
+    async def break_glass(
+        self, plan_id: str, plan_hash: str, revision: int, actor: Actor, reason: str, typed: str, *, click: str = ""
+    ) -> RequestView:
+        """Have exactly this plan carried out without further approval; see ``glass``.
+
+        ``revision``: of the request that waits, if one does. ``typed``: the words of the offer. ``click``: as for
+        ``ask``.
+        """
+        return await self.glass.break_(plan_id, plan_hash, revision, actor, reason, typed, click=click)
 
     # --- answering ---------------------------------------------------------------------------------------------------
 
@@ -381,16 +409,18 @@ class Approvals(Office):
     async def expire_due(self) -> int:
         """Housekeeping: end the requests whose time is over, put what waits under the policy in force, and answer
         drifts. Returns how many ended."""
-        due, moved, drifts = await self._db.read(self._due, None)
+        due, moved, drifts, late = await self._db.read(self._due, None)
         ended = await self._db.write(self._expire) if due else 0
         for request_id in moved:
             await self._moves.reevaluate(request_id)
         await self._answer(drifts)
+        if late:
+            await self.glass.ask_for_reviews()
         return ended
 
     async def _settle_due(self, cause_id: str) -> None:
         """The same before somebody looks at a cause; drifts of others are not waited for."""
-        due, moved, drifts = await self._db.read(self._due, cause_id)
+        due, moved, drifts, _ = await self._db.read(self._due, cause_id)
         if due:
             await self._db.write(self._expire)
         for request_id in moved:
@@ -402,9 +432,9 @@ class Approvals(Office):
         for request_id in await self._db.read(self._moves.due):
             await self._moves.reevaluate(request_id)
 
-    def _due(self, conn: Connection, cause_id: str | None) -> tuple[list[str], list[str], list[Drift]]:
-        now = self._clock.now()
-        return plans.due_requests(conn, now), self._moves.due(conn), unanswered(conn, cause_id)
+    def _due(self, conn: Connection, cause_id: str | None) -> tuple[list[str], list[str], list[Drift], bool]:
+        now, late = self._clock.now(), bool(self.glass.late(conn))
+        return plans.due_requests(conn, now), self._moves.due(conn), unanswered(conn, cause_id), late
 
     async def _answer(self, drifts: list[Drift]) -> None:
         for found in drifts:

@@ -28,7 +28,7 @@ from bot.store import standing as store
 from bot.store.database import Database
 
 from .planning import Planner
-from .standing_guard import ACTION, Guard, tell
+from .standing_guard import ACTION, Guard, never, tell
 from .standing_runs import Runs
 
 _REASON_MAX = 500
@@ -90,7 +90,7 @@ class Standings:
             raise Stale("the plan you looked at is not this one any more", mend=_AGAIN)
         if plan.kind is not PlanKind.FIX:
             raise Conflict("an undo is not pre-approved", mend="Each undo is decided by people.")
-        why = self._guard.never(self._info(plan.playbook))
+        why = never(self._info(plan.playbook))
         if why:
             raise Conflict(why, mend="Approve each plan by itself.")
         if self._info(plan.playbook).version != plan.playbook_version:

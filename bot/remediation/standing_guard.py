@@ -21,6 +21,7 @@ from bot.domain.ids import IdSource
 from bot.domain.plans import Plan, PlanKind, Reversibility, Risk, Target
 from bot.domain.principals import Actor, PlatformIdentity
 from bot.domain.standing import StandingApproval, StandingScope, StandingState
+from bot.domain.views import StandingRef
 from bot.governance.people import UNCHECKED, People
 from bot.governance.policy import DEFAULT_DENY, Policy, PolicyVerdict
 from bot.intake.matching import Facts, environment_of
@@ -151,16 +152,6 @@ class Guard:
 
     # --- what --------------------------------------------------------------------------------------------------------
 
-    def never(self, info: PlaybookInfo) -> str:
-        """Why no plan of this playbook is ever covered, or ""."""
-        if info.scope != "resource":
-            return f"“{info.title}” changes a whole {info.scope}; that is decided by people each time"
-        if info.reversibility is not Reversibility.EXACT:
-            return f"“{info.title}” cannot be undone exactly; that is decided by people each time"
-        if info.risk is Risk.HIGH:
-            return f"“{info.title}” is of high risk; that is decided by people each time"
-        return ""
-
     def unsafe(self, facts: StandingApproval | None, plan: Plan) -> str:
         """Why this plan is left to people, whoever granted what, or ""."""
         info, bounds = self._catalog.get(plan.playbook).info, self._settings.governance.standing
@@ -168,7 +159,7 @@ class Guard:
             return "an undo is decided by people"
         if facts and (plan.playbook, plan.playbook_version) != (facts.playbook, facts.playbook_version):
             return f"the plan is of {plan.playbook} version {plan.playbook_version}, another than was approved"
-        why = self.never(info)
+        why = never(info)
         if why:
             return why
         if plan.reversibility is not Reversibility.EXACT:
@@ -251,6 +242,39 @@ class Guard:
             if said and named.get(said) != scope.owner:
                 return f"{name} is tagged as {said}'s, not as {scope.owner}'s"
         return ""
+
+
+def may_pre_approve(catalog: PlaybookCatalog, policy: Policy, actor: Actor, plan: Plan, owner: str) -> bool:
+    """Whether to offer it to this person; granting asks everything again."""
+    if not policy.offers(ACTION) or plan.kind is not PlanKind.FIX:
+        return False
+    try:
+        info = catalog.get(plan.playbook).info
+    except GatehouseError:
+        return False
+    context = {"rule": policy.rule_for(plan), "owner": owner, "undo_exposes": info.undo_exposes}
+    permitted = all(policy.may(actor, action, plan, context).allowed for action in (ACTION, "approve"))
+    return permitted and not never(info)
+
+
+def standing_of_undo(conn: Connection, people: People, plan: Plan) -> StandingRef | None:
+    """What the fix that this plan takes back was made under."""
+    held = store.of_execution(conn, plan.undoes) if plan.undoes else None
+    if held is None:
+        return None
+    by = tuple(people.person_in(conn, grant.principal_id) for grant in held.grants)
+    return StandingRef(id=held.facts.id, by=by, scope=held.facts.scope.words, until=held.facts.ends_at)
+
+
+def never(info: PlaybookInfo) -> str:
+    """Why no plan of this playbook is ever covered, or ""."""
+    if info.scope != "resource":
+        return f"“{info.title}” changes a whole {info.scope}; that is decided by people each time"
+    if info.reversibility is not Reversibility.EXACT:
+        return f"“{info.title}” cannot be undone exactly; that is decided by people each time"
+    if info.risk is Risk.HIGH:
+        return f"“{info.title}” is of high risk; that is decided by people each time"
+    return ""
 
 
 def suspend(

@@ -23,6 +23,7 @@ from bot.domain.views import (
     RequestView,
     ResourceLine,
     Stage,
+    StandingRef,
     StepLine,
     VoteLine,
 )
@@ -30,7 +31,7 @@ from bot.ports import PlaybookCatalog, PlaybookInfo
 from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
 from bot.settings import Settings
-from bot.store import controls
+from bot.store import controls, standing
 from bot.store.tables import (
     CauseRow,
     DecisionRow,
@@ -251,7 +252,18 @@ def _execution(conn: Connection, settings: Settings, fix: _Fix) -> ExecutionView
         finished_at=row.finished_at,
         can_undo=row.kind == PlanKind.FIX and applied and reversible and not row.undone_by and not fix.undo_running,
         undo_note=fix.plan.undo_note if fix.plan else "",
+        standing=_standing(conn, settings, row.id),
     )
+
+
+def _standing(conn: Connection, settings: Settings, execution_id: str) -> StandingRef | None:
+    held = standing.of_execution(conn, execution_id)
+    if held is None:
+        return None
+    by = [grant.principal_id for grant in held.grants]
+    known = people(conn, settings, by)
+    facts = held.facts
+    return StandingRef(id=facts.id, by=tuple(known[one] for one in by), scope=facts.scope.words, until=facts.ends_at)
 
 
 def read_requests(conn: Connection, reader: Reader, rows: Sequence[Row[Any]]) -> list[RequestView]:

@@ -187,6 +187,12 @@ def covered(conn: Connection, request_id: str) -> Covered | None:
     return Covered(get(conn, use.standing_id), use, int(rank))
 
 
+def of_execution(conn: Connection, execution_id: str) -> Held | None:
+    """The standing approval an execution ran under."""
+    found = conn.execute(select(USES.c.standing_id).where(USES.c.execution_id == execution_id)).scalar()
+    return get(conn, found) if found else None
+
+
 def _use(r: Row[Any]) -> StandingUse:
     return StandingUse(
         id=r.id, standing_id=r.standing_id, standing_hash=r.standing_hash, cause_id=r.cause_id, mark=r.mark,
