@@ -75,6 +75,11 @@ class OrcaMapper:
         return Finding(source=SOURCE, **_told(raw))
 
 
+def scope_of(account: str, level: str) -> str:
+    """What a complete read of open alerts answers for: one risk level in one account."""
+    return f"orca:alerts:{account or '-'}:{level}"
+
+
 def _plain(told: dict[str, Any]) -> dict[str, Any]:
     return {name: _dumped(value) for name, value in told.items()}
 
@@ -160,7 +165,7 @@ def _alert(view: View) -> dict[str, Any]:
         "console_url": _console(view, resource),
         "tickets": _tickets(configuration, view),
         "extra": _kept(
-            scope=f"orca:alerts:{account.uid or '-'}",
+            scope=scope_of(account.uid, severity.name.lower()),
             alert=ref,
             rule_type=kind,
             labels=list(labels),

@@ -29,7 +29,11 @@ class OrcaOptions(Options):
         (),
         description="CVSS severities of which every CVE on every asset is read daily, such as critical; default none",
     )
-    backfill_days: float = Field(90, ge=0, description="How far back the first read goes")
+    backfill_days: float = Field(
+        0,
+        ge=0,
+        description="Read only alerts made in so many days; 0 is all. With a bound, absence resolves nothing",
+    )
     overlap_minutes: float = Field(20, ge=0, description="How far a window reaches back into the one before")
     full_hours: float = Field(24, gt=0, description="How often all open alerts are read, to see what is gone")
     page_size: int = Field(100, ge=1, le=1000, description="Objects a call")
