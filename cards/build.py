@@ -8,17 +8,18 @@ from .causes import (
     digest_card,
     finding_card,
     findings_card,
-    help_card,
     mine_card,
-    notice_card,
     status_card,
-    thread_line,
 )
+from .governance import delegations_card, why_button, why_card
+from .notices import help_card, notice_card, thread_line
 from .plans import choices, home_card, plan_card
+from .standing import pre_approve_card, standing_card, standings_card
 
 __all__ = [
     "cause_card",
     "choices",
+    "delegations_card",
     "details_card",
     "digest_card",
     "finding_card",
@@ -28,6 +29,11 @@ __all__ = [
     "mine_card",
     "notice_card",
     "plan_card",
+    "pre_approve_card",
+    "standing_card",
+    "standings_card",
     "status_card",
     "thread_line",
+    "why_button",
+    "why_card",
 ]

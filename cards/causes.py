@@ -14,7 +14,6 @@ from bot.domain.views import (
     FindingsView,
     FindingView,
     HistoryLine,
-    Notice,
     RequestView,
     ResourceLine,
     Stage,
@@ -31,18 +30,19 @@ from .model import (
     Facts,
     Line,
     Part,
-    Rule,
     Section,
     Small,
     Strong,
     When,
     Who,
 )
+from .standing import standing_line
 from .words import PRIORITY, SEVERITY, STAGE, count, day, either, ids, sentence, where
 
 REVIEWABLE = {Stage.OPEN, Stage.FAILED, Stage.BLOCKED, Stage.UNVERIFIED, Stage.UNDONE}
 STEWARDABLE = {Stage.OPEN, Stage.FAILED, Stage.BLOCKED, Stage.UNDONE, Stage.UNVERIFIED}
 LINES = 10
+FILTER_WORDS = 1_000  # the longest filter a page button carries
 
 
 # --- the card of a cause ---------------------------------------------------------------------------------------------
@@ -224,6 +224,9 @@ def _execution_lines(execution: ExecutionView) -> tuple[Line, ...]:
     for position, person in enumerate(execution.decided_by):
         head += [", decided by " if position == 0 else ", ", Who(person)]
     lines: list[Line] = [tuple(head)]
+    if execution.standing:
+        what = "Fixed under" if execution.state is ExecutionState.SUCCEEDED else "Under"
+        lines.append(standing_line(execution.standing, what))
     if execution.why:
         lines.append((execution.why,))
     for step in execution.steps[:LINES]:
@@ -367,9 +370,12 @@ def finding_card(view: FindingView) -> Card:
     )
 
 
-def findings_card(view: FindingsView) -> Card:
-    """A list of findings, and how the filters were read."""
+def findings_card(view: FindingsView, words: str = "") -> Card:
+    """A page of findings, how the filters were read, and the way to the other pages. ``words`` is what was typed."""
     said = f"{count(view.total, 'finding')}{': ' + view.filters if view.filters else ''}."
+    paged = view.total > view.limit or view.offset > 0
+    if paged and view.lines:
+        said += f" {view.offset + 1:,} to {view.offset + len(view.lines):,} are shown."
     lines: tuple[Line, ...] = tuple(
         (
             PRIORITY[line.priority],
@@ -384,7 +390,19 @@ def findings_card(view: FindingsView) -> Card:
         )
         for line in view.lines
     )
-    body: list[Part] = [Bullets(lines, total=view.total)] if lines else [Section((("Nothing matches.",),))]
+    body: list[Part] = [Bullets(lines)] if lines else [Section((("Nothing matches.",),))]
+    turns = (
+        Button(
+            "gh.page", "Previous", ids(f=words, o=str(max(0, view.offset - view.limit))), spoken="Previous findings"
+        ),
+        Button("gh.page", "Next", ids(f=words, o=str(view.offset + view.limit)), spoken="Next findings"),
+    )
+    there = (view.offset > 0, view.offset + len(view.lines) < view.total)
+    shown = tuple(button for button, is_there in zip(turns, there, strict=True) if is_there)
+    if shown and len(words) <= FILTER_WORDS:
+        body.append(Buttons(shown))
+    elif shown:
+        body.append(Small((f"… and {view.total - len(view.lines):,} more; use fewer words to turn pages",)))
     return Card(
         title="Findings",
         summary=said,
@@ -474,54 +492,3 @@ def status_parts(view: StatusView) -> tuple[Part, ...]:
         for s in view.sources
     )
     return (Facts(facts), *((Bullets(sources, heading="Sources"),) if sources else ()))
-
-
-def help_card() -> Card:
-    lines: tuple[Line, ...] = (
-        (Code("/gatehouse findings [filters]"), " open findings; filters such as ",
-         Code("severity:critical account:prod"), " or plain words"),
-        (Code("/gatehouse finding ID"), " one finding in full"),
-        (Code("/gatehouse fix ID"), " review the fix of a finding or cause"),
-        (Code("/gatehouse mine"), " what is open and mine"),
-        (Code("/gatehouse status"), " how Gatehouse itself is doing"),
-    )  # fmt: skip
-    return Card(
-        title="Gatehouse",
-        summary=(
-            "Gatehouse brings cloud security findings to their owners and fixes them after an authorised click. "
-            "Commands: findings, finding, fix, mine, status."
-        ),
-        status=(
-            "Findings come as cards to their owners. "
-            "Nothing is changed before an authorised person has approved the exact plan.",
-        ),
-        body=(Bullets(lines, heading="Commands"), Rule(), Small(("What waits for your approval is on my Home tab.",))),
-    )
-
-
-def notice_card(view: Notice) -> Card:
-    """A private word: what is so, which rule said so, who could, what to do next."""
-    lines: list[Line] = []
-    could = () if all(name in view.mend for name in view.could) else view.could  # said once is enough
-    if view.rule:
-        lines.append(("Rule: ", Code(view.rule)))
-    if could:
-        lines.append(("Who could: ", either(could)))
-    if view.mend:
-        lines.append(("What next: ", view.mend))
-    spoken = [sentence(view.said)]
-    if could:
-        spoken.append(f"Who could: {sentence(either(could))}")
-    if view.mend:
-        spoken.append(sentence(view.mend))
-    return Card(
-        title="",
-        summary=" ".join(spoken),
-        status=("✅ " if view.ok else "⛔ ", Strong(view.said)),
-        body=(Section(tuple(lines)),) if lines else (),
-    )
-
-
-def thread_line(text: str) -> Card:
-    """One line under a card."""
-    return Card(title="", summary=text, status=(text,))

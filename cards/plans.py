@@ -7,6 +7,7 @@ from bot.domain.plans import Change, PlanKind, Reversibility
 from bot.domain.views import HomeView, Option, OptionView, PlanView, RequestView
 
 from .causes import cause_lines, request_lines, status_parts
+from .governance import why_button
 from .model import (
     Ask,
     Bullets,
@@ -26,6 +27,7 @@ from .model import (
     Strong,
     When,
 )
+from .standing import standing_line
 from .words import REVERSIBLE, RISK, count, either, ids, sentence, shown
 
 CHANGES = 25
@@ -67,7 +69,13 @@ def plan_card(view: PlanView) -> Card:
         body.append(Bullets(tuple(("⚠️ ", warning) for warning in plan.blast_radius.warnings), heading="Please note"))
     if view.request:
         body.append(Section(request_lines(view.request), heading="The request"))
+    if view.standing:
+        body.append(Section((standing_line(view.standing, "The fix was made under"),)))
     body += _options(view)
+    if view.pre_approve:
+        value = ids(p=plan.id, h=view.plan_hash)
+        spoken = f"Pre-approve later fixes like this: {plan.title}"
+        body.append(Buttons((Button("gh.pre_approve", "Pre-approve the like…", value, spoken=spoken),)))
     return Card(
         title=plan.title,
         summary=(
@@ -143,6 +151,9 @@ def _options(view: PlanView) -> list[Part]:
         parts.append(
             Bullets(lines, heading="What you cannot do, and why" if allowed else "You cannot decide this, and why")
         )
+    if Option.APPROVE not in allowed:
+        subject = view.request.id if view.request else view.plan.id
+        parts.append(Buttons((why_button(subject),)))
     if not allowed:
         if view.could:
             parts.append(Section((("Who could: ", either(view.could)),)))

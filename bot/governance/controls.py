@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from bot.domain.errors import BadInput, Denied
 from bot.domain.ids import Clock, IdSource
-from bot.domain.principals import Actor, Platform, PlatformIdentity
+from bot.domain.principals import Actor, PlatformIdentity
 from bot.domain.views import Notice
 from bot.intake.cleaning import clean
 from bot.store import controls as store
@@ -187,13 +187,3 @@ def _wish(text: str) -> _Wish:
     if not words:
         raise BadInput("A delegation needs a reason.", mend=mend)
     return _Wish({name: tuple(found) for name, found in patterns.items()}, days, clean(" ".join(words), 500))
-
-
-def slack_mention(text: str, team: str) -> tuple[PlatformIdentity | None, str]:
-    """``<@U123|name> rest``: the immutable id, never the name."""
-    word, _, rest = text.strip().partition(" ")
-    if word.startswith("<@") and word.endswith(">"):
-        user = word[2:-1].partition("|")[0]
-        if user.isalnum():
-            return PlatformIdentity(platform=Platform.SLACK, tenant=team, user=user), rest.strip()
-    return None, text.strip()

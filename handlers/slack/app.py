@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection
 
 from bot.domain.ids import IdSource
-from bot.domain.principals import PlatformIdentity
+from bot.domain.principals import Platform, PlatformIdentity
 from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
@@ -25,7 +25,19 @@ from bot.store import clicks, outbox
 
 from . import modals
 from .desk import Desk
-from .payloads import Origin, action_of, answers, click_id, ids_of, journal_of, origin_of, team_of, text_id, verb_of
+from .payloads import (
+    Origin,
+    action_of,
+    answers,
+    click_id,
+    ids_of,
+    journal_of,
+    origin_of,
+    team_of,
+    text_id,
+    unescaped,
+    verb_of,
+)
 
 log = logging.getLogger(__name__)
 COMMAND = "/gatehouse"
@@ -39,6 +51,9 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "not_mine": Desk.not_mine,
     "snooze": Desk.snooze,
     "details": Desk.details,
+    "why": Desk.why,
+    "page": Desk.page,
+    "revoke": Desk.revoke,
 }
 LINKS = {"console"}  # Slack opens them; they still want an answer
 COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
@@ -47,13 +62,16 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "findings": Desk.cmd_findings,
     "finding": Desk.cmd_finding,
     "fix": Desk.cmd_fix,
+    "why": Desk.cmd_why,
     "mine": Desk.cmd_mine,
     "status": Desk.cmd_status,
     "freeze": Desk.cmd_freeze,
     "unfreeze": Desk.cmd_unfreeze,
     "delegate": Desk.cmd_delegate,
     "undelegate": Desk.cmd_undelegate,
+    "delegations": Desk.cmd_delegations,
 }
+MENTIONS = {"delegate", "undelegate"}  # they read the mention of a person from the text as Slack escaped it
 SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, str]], Awaitable[Notice]]] = {
     modals.REVIEW: Desk.submit_review,
     modals.NOT_MINE: Desk.submit_not_mine,
@@ -81,6 +99,8 @@ def build_app(engine: Engine, settings: Settings, client: AsyncWebClient) -> Gat
     app.action(re.compile(r"^gh\."))(_on_action(desk))
     app.view(re.compile(r"^gh\."))(_on_submission(desk, settings))
     app.event("app_home_opened")(_on_home(desk))
+    app.event("subteam_members_changed")(_on_change(desk))
+    app.event("user_change")(_on_change(desk))
     return app
 
 
@@ -127,6 +147,7 @@ def _on_action(desk: Desk) -> Callable[..., Awaitable[None]]:
             desk.spawn(desk.run(origin, _refuse(said)))
             return
         click = click_id(body)
+        origin = replace(origin, click=click)
         new = await desk.receive(click, f"action.{verb}", origin, journal_of(body))
         await ack()
         if new:
@@ -140,8 +161,11 @@ def _on_command(desk: Desk) -> Callable[..., Awaitable[None]]:
         origin = origin_of(body)
         word, _, rest = str(body.get("text") or "").strip().partition(" ")
         handler = COMMANDS.get(word.lower())
+        if word.lower() not in MENTIONS:
+            rest = unescaped(rest)
         if handler is None:
             await ack()
+            word = unescaped(word)
             said = Notice(ok=False, said=f"I do not know “{word[:40]}”.", mend="/gatehouse help lists the commands.")
             desk.spawn(desk.run(origin, _refuse(said)))
             return
@@ -243,3 +267,17 @@ def _on_home(desk: Desk) -> Callable[..., Awaitable[None]]:
             desk.spawn(desk.publish_home(Origin(team=team, user=str(event.get("user", "")), user_team="")))
 
     return on_home
+
+
+def _on_change(desk: Desk) -> Callable[..., Awaitable[None]]:
+    """Members of a user group, or an account itself: what was believed of them is read anew at the next question."""
+
+    async def on_change(ack: AsyncAck, event: dict[str, Any]) -> None:
+        await ack()
+        user, people = event.get("user"), desk.engine.people
+        if event.get("type") == "subteam_members_changed":
+            people.forget(Platform.SLACK, group=str(event.get("subteam_id") or ""))
+        elif isinstance(user, dict) and user.get("id"):
+            people.forget(Platform.SLACK, user=str(user["id"]))
+
+    return on_change

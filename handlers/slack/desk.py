@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -32,14 +33,13 @@ from bot.domain.errors import (
 from bot.domain.principals import Actor
 from bot.domain.views import Notice, Option
 from bot.engine import Engine
-from bot.governance.controls import slack_mention
 from bot.settings import Settings
 from bot.store import clicks, outbox
 from cards import blockkit, build
 from cards.model import Card
 
 from . import modals
-from .payloads import Origin, number, text_id
+from .payloads import WORDS, Origin, mention_of, number, text_id
 from .poster import open_direct
 from .web import call
 
@@ -202,10 +202,16 @@ class Desk:
         channel = await open_direct(self.client, origin.user)
         await call(self.client.chat_postMessage(channel=channel, unfurl_links=False, **message), creates=True)
 
-    async def _respond(self, url: str, message: Mapping[str, Any]) -> bool:
+    async def turn(self, origin: Origin, card: Card) -> None:
+        """The private message whose button was pressed, in place; where that cannot be, a new one."""
+        if origin.respond_url and await self._respond(origin.respond_url, blockkit.message(card), replace=True):
+            return
+        await self.show(replace(origin, respond_url=""), card)
+
+    async def _respond(self, url: str, message: Mapping[str, Any], *, replace: bool = False) -> bool:
         try:
             answer = await AsyncWebhookClient(url, timeout=10).send(
-                text=message["text"], blocks=message["blocks"], response_type="ephemeral", replace_original=False
+                text=message["text"], blocks=message["blocks"], response_type="ephemeral", replace_original=replace
             )
         except Exception as error:
             log.info("the command's response URL failed: %s", type(error).__name__)
@@ -230,8 +236,12 @@ class Desk:
     async def _dialog(
         self, origin: Origin, title: str, what: str, make: Callable[[], Awaitable[dict[str, Any]]]
     ) -> Notice | None:
-        """Open at once (the trigger lives three seconds), then fill."""
-        opened = await call(self.client.views_open(trigger_id=origin.trigger, view=modals.loading(title, what)))
+        """Open at once (the trigger lives three seconds), then fill. Pressed in a dialog of ours, it lies on top."""
+        light = modals.loading(title, what)
+        if origin.above:
+            opened = await call(self.client.views_push(trigger_id=origin.trigger, view=light))
+        else:
+            opened = await call(self.client.views_open(trigger_id=origin.trigger, view=light))
         view_id = str(opened["view"]["id"])
         try:
             view = await make()
@@ -296,9 +306,44 @@ class Desk:
 
         return await self._dialog(origin, "Details", "One moment", make)
 
+    async def why(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        return await self.tell_why(origin, text_id(ids, "s"))
+
+    async def tell_why(self, origin: Origin, subject: str) -> Notice | None:
+        async def card() -> Card:
+            return build.why_card(await self.engine.whys.why(subject, await self.actor(origin)))
+
+        if origin.channel and not origin.above:
+            await self.show(origin, await card())
+            return None
+
+        async def make() -> dict[str, Any]:
+            return modals.show(await card(), "Why?")
+
+        return await self._dialog(origin, "Why?", "Looking up the rule, your groups and the votes", make)
+
+    async def page(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        """The next or previous page: the filters are read anew, as strictly as when they were typed."""
+        offset = text_id(ids, "o")
+        start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 8 else 0
+        await self.turn(origin, await self._findings(origin, text_id(ids, WORDS), start))
+        return None
+
+    async def revoke(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        actor = await self.actor(origin)
+        return await self.engine.delegations.revoke(text_id(ids, "d"), actor, click=origin.click)
+
     # --- submissions -------------------------------------------------------------------------------------------------
 
     async def submit_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
+        try:
+            return await self._submit_review(origin, ids, given)
+        except Denied as error:
+            if given["choice"] == Option.APPROVE.value:
+                error.about = error.about or text_id(ids, "q") or text_id(ids, "p")
+            raise
+
+    async def _submit_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
         actor, option, reason = await self.actor(origin), Option(given["choice"]), given.get("reason", "")
         plan, plan_hash, request_id = text_id(ids, "p"), text_id(ids, "h"), text_id(ids, "q")
         approvals = self.engine.approvals
@@ -337,9 +382,25 @@ class Desk:
         return None
 
     async def cmd_findings(self, origin: Origin, rest: str) -> Notice | None:
-        filters = self.engine.board.parse_filters(rest)
-        view = await self.engine.board.findings(filters, person=await self.actor(origin))
-        await self.show(origin, build.findings_card(view))
+        await self.show(origin, await self._findings(origin, rest, 0))
+        return None
+
+    async def _findings(self, origin: Origin, words: str, offset: int) -> Card:
+        filters, person = self.engine.board.parse_filters(words), await self.actor(origin)
+        view = await self.engine.board.findings(filters, offset=offset, person=person)
+        if offset and not view.lines:  # fewer than when the page before was shown: the last one there is
+            offset = max(0, (view.total - 1) // view.limit * view.limit)
+            view = await self.engine.board.findings(filters, offset=offset, person=person)
+        return build.findings_card(view, words)
+
+    async def cmd_why(self, origin: Origin, rest: str) -> Notice | None:
+        if not rest:
+            raise BadInput("Why what?", mend="/gatehouse why ID with the id of a card, a plan or a request.")
+        return await self.tell_why(origin, rest.split()[0])
+
+    async def cmd_delegations(self, origin: Origin, _rest: str) -> Notice | None:
+        lines = await self.engine.delegations.in_force(await self.actor(origin))
+        await self.show(origin, build.delegations_card(lines))
         return None
 
     async def cmd_finding(self, origin: Origin, rest: str) -> Notice | None:
@@ -374,13 +435,13 @@ class Desk:
         return await self.engine.controls.unfreeze(await self.actor(origin), rest, click=origin.click)
 
     async def cmd_delegate(self, origin: Origin, rest: str) -> Notice | None:
-        other, text = slack_mention(rest, origin.team)
+        other, text = mention_of(rest, origin.team)
         if other is None:
             raise BadInput("To whom?", mend="/gatehouse delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason")
         return await self.engine.controls.delegate(await self.actor(origin), other, text, click=origin.click)
 
     async def cmd_undelegate(self, origin: Origin, rest: str) -> Notice | None:
-        other, _ = slack_mention(rest, origin.team)
+        other, _ = mention_of(rest, origin.team)
         if other is None:
             raise BadInput("From whom?", mend="/gatehouse undelegate @user")
         return await self.engine.controls.undelegate(await self.actor(origin), other, click=origin.click)
@@ -409,7 +470,8 @@ def _receive_all(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[bo
 def as_notice(error: GatehouseError) -> Notice:
     """What went wrong, by which rule, who could, and what next."""
     if isinstance(error, Denied):
-        return Notice(ok=False, said=error.reason, mend=error.mend, rule=error.rule, could=error.could)
+        said = Notice(ok=False, said=error.reason, mend=error.mend, rule=error.rule, could=error.could)
+        return said.model_copy(update={"about": error.about})
     if isinstance(error, Stale):
         mend = error.mend or "Open it again from the card to see how it stands now."
         return Notice(ok=False, said=error.reason, mend=mend)

@@ -12,6 +12,9 @@ from bot.domain.principals import Platform, PlatformIdentity
 
 _IDS_MAX = 3_000  # Slack's own limit of private metadata; a button's value is shorter
 _ID = re.compile(r"[A-Za-z0-9_:.\-]{1,120}")
+WORDS, _WORDS_MAX = "f", 1_000  # the one key that may hold words: filters, which are read as strictly as typed ones
+_MENTION = re.compile(r"<@([UW][A-Z0-9]{1,40})(?:\|[^>]*)?>\s*(.*)", re.S)
+_TOKEN = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Origin:
     thread: str = ""
     trigger: str = ""
     view: str = ""  # a modal of ours that is open: the answer goes into it
+    above: str = ""  # a modal of ours in which a button was pressed: the answer is laid on top of it
     respond_url: str = ""
     click: str = ""  # the platform's identity of a submission: done again, it makes nothing twice
 
@@ -54,6 +58,8 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
             respond_url=str(body.get("response_url", "")),
         )
     user, message = body.get("user") or {}, body.get("message") or {}
+    view = _fields(body.get("view"))
+    pressed_in = body.get("type") == "block_actions" and view.get("type") == "modal"
     return Origin(
         team=team_of(body),
         user=str(user.get("id", "")),
@@ -61,6 +67,8 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
         channel=str((body.get("channel") or {}).get("id", "")),
         thread=str(message.get("thread_ts") or ""),
         trigger=str(body.get("trigger_id", "")),
+        above=str(view.get("id", "")) if pressed_in else "",
+        respond_url=str(body.get("response_url") or ""),
     )
 
 
@@ -77,7 +85,8 @@ def ids_of(text: Any) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in data.items():
         number = isinstance(value, int) and not isinstance(value, bool)
-        if number or (isinstance(value, str) and _ID.fullmatch(value)):
+        words = key == WORDS and isinstance(value, str) and len(value) <= _WORDS_MAX
+        if number or words or (isinstance(value, str) and _ID.fullmatch(value)):
             kept[key] = value
     return kept
 
@@ -90,6 +99,33 @@ def text_id(ids: Mapping[str, Any], key: str) -> str:
 def number(ids: Mapping[str, Any], key: str) -> int:
     value = ids.get(key, 0)
     return value if isinstance(value, int) else 0
+
+
+def mention_of(text: str, team: str) -> tuple[PlatformIdentity | None, str]:
+    """``<@U123|name> rest``, as Slack writes a mention into an escaped command: the immutable id, never the name."""
+    found = _MENTION.fullmatch(text.strip())
+    if found is None:
+        return None, unescaped(text.strip())
+    return PlatformIdentity(platform=Platform.SLACK, tenant=team, user=found[1]), unescaped(found[2].strip())
+
+
+def unescaped(text: str) -> str:
+    """What a person typed into a command that Slack escapes: ``<#C1|ops>`` is "#ops", ``&lt;`` is "<".
+
+    It is data from here on: cards escape it anew, so that no mention in it lives.
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        sign, target, label = found[1], found[2], found[3]
+        if sign == "!":
+            words = label or target.partition("^")[0]
+            return words if words.startswith("@") else f"@{words}"
+        if sign:
+            return f"{sign}{label or target}"
+        return label or target.removeprefix("mailto:")
+
+    text = _TOKEN.sub(plain, text)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def action_of(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -25,6 +25,9 @@ from bot.domain.principals import Actor, PlatformIdentity, Principal, Standing
 from bot.domain.triage import Priority, Ssvc
 from bot.domain.views import (
     CauseView,
+    DelegationLine,
+    FactLine,
+    FindingLine,
     FindingsView,
     HomeView,
     Notice,
@@ -35,6 +38,7 @@ from bot.domain.views import (
     RequestView,
     Stage,
     StatusView,
+    WhyView,
 )
 from bot.reports.filters import parse_filters
 from bot.settings import Settings
@@ -46,6 +50,7 @@ from handlers.slack.connection import SlackConnection
 
 SECRET = "test-signing-secret"
 TEAM, ALICE, CHANNEL = "T01ACME", "U01ALICE", "C02SEC"
+UNUSED = "https://unused.example"
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
@@ -125,7 +130,7 @@ class FakeSlack:
             case "chat.postMessage" | "chat.update" | "chat.postEphemeral":
                 self.wrong += problems({k: given[k] for k in ("text", "blocks")}, "message")
                 return {"ok": True, "ts": f"1795.{self._number:06}", "channel": given["channel"], "message_ts": "1"}
-            case "views.open" | "views.update" | "views.publish":
+            case "views.open" | "views.push" | "views.update" | "views.publish":
                 self.wrong += problems(given["view"], "home" if method == "views.publish" else "modal")
                 return {"ok": True, "view": {"id": given.get("view_id") or f"V{self._number}"}}
             case "conversations.open":
@@ -222,6 +227,7 @@ class Services:
     plan: PlanView = field(default_factory=lambda: plan_view(OptionView(option=Option.ASK, allowed=True)))
     state: RequestState = RequestState.PENDING
     forbidden: set[str] = field(default_factory=set)
+    total: int = 0  # how many findings there are
     clicks: list[str] = field(default_factory=list)  # the identities of clicks handed on with ``ask``
     parse_filters = staticmethod(parse_filters)
 
@@ -252,9 +258,56 @@ class Services:
         self._said("finding", finding_id)
         return SimpleNamespace(cause_id="c-of-finding")
 
-    async def findings(self, filters: Any, person: Any = None) -> FindingsView:
-        self._said("findings", filters, person)
-        return FindingsView(lines=(), total=0, filters="critical")
+    async def findings(self, filters: Any, offset: int = 0, person: Any = None) -> FindingsView:
+        self._said("findings", filters, offset, person)
+        shown = max(0, min(20, self.total - offset))
+        line = {"title": "Open", "severity": Severity.HIGH, "priority": Priority.P2, "status": "open", "resource": "r",
+                "where": "w", "owner": "", "cause_id": "c"}  # fmt: skip
+        lines = tuple(FindingLine(id=f"f-{offset + n}", **line) for n in range(shown))
+        return FindingsView(lines=lines, total=self.total, filters=filters.words(), offset=offset)
+
+    async def why(self, subject: str, actor: Actor) -> WhyView:
+        self._said("why", subject, actor)
+        return WhyView(
+            title="Block public access", cause_id="c-1", cause_title="Public bucket", plan_id="plan-1",
+            request=request_view(), allowed=False, reason="who asks cannot approve", rule="prod: four eyes",
+            facts=(FactLine(label="Environment", value="prod"),), could=("Bob Brown",), read_at=NOW,
+        )  # fmt: skip
+
+    async def in_force(self, actor: Actor) -> tuple[DelegationLine, ...]:
+        self._said("in_force", actor)
+        giver, stand_in = PersonRef(id="ann", name="Ann"), PersonRef(id="bob", name="Bob Brown")
+        more = {"giver": giver, "stand_in": stand_in, "reason": "holiday", "until": NOW}
+        return (
+            DelegationLine(id="dlg-1", scope="env:dev", can_revoke=True, **more),
+            DelegationLine(id="dlg-2", scope="everything", **more),
+        )
+
+    async def revoke(self, delegation_id: str, actor: Actor, *, click: str = "") -> Notice:
+        self._said("revoke", delegation_id, actor)
+        return Notice(ok=True, said="Bob Brown no longer votes in the stead of Ann.")
+
+    async def delegate(self, actor: Actor, to: PlatformIdentity, text: str, *, click: str = "") -> Notice:
+        self._said("delegate", actor, to.tenant, to.user, text)
+        return Notice(ok=True, said="Bob may vote in your stead.")
+
+    async def undelegate(self, actor: Actor, to: PlatformIdentity, *, click: str = "") -> Notice:
+        self._said("undelegate", actor, to.user)
+        return Notice(ok=True, said="No longer.")
+
+    async def freeze(self, actor: Actor, text: str, *, click: str = "") -> Notice:
+        self._said("freeze", actor, text)
+        return Notice(ok=True, said="Frozen: everything.")
+
+    async def unfreeze(self, actor: Actor, text: str, *, click: str = "") -> Notice:
+        self._said("unfreeze", actor, text)
+        return Notice(ok=True, said="No longer frozen: everything.")
+
+    async def freezes(self) -> list[Any]:
+        return []
+
+    def forget(self, platform: Any, *, user: str = "", group: str = "") -> None:
+        self._said("forget", platform.value, user, group)
 
     async def home(self, person: Actor) -> HomeView:
         self._said("home", person)
@@ -346,6 +399,21 @@ class World:
     async def click(self, action: str, value: dict[str, Any] | None = None, **more: Any) -> tuple[int, str]:
         return await self.payload(action_body(action, value or {"c": "c-1", "v": 7}, **more))
 
+    async def event(self, event: dict[str, Any], team: str = TEAM) -> int:
+        """Deliver an event of the Events API."""
+        body = json.dumps({"type": "event_callback", "team_id": team, "event_id": "Ev1", "event": event})
+        stamp = str(int(time.time()))
+        signature = SignatureVerifier(SECRET).generate_signature(timestamp=stamp, body=body) or ""
+        headers = {
+            "content-type": "application/json",
+            "x-slack-request-timestamp": stamp,
+            "x-slack-signature": signature,
+        }
+        async with self.http.post("/slack/events", data=body, headers=headers) as response:
+            await response.text()
+        await self.app.desk.drain()
+        return response.status
+
     async def command(self, text: str, trigger: str = "t.1", team: str = TEAM) -> tuple[int, str]:
         return await self.send(
             {
@@ -392,7 +460,9 @@ class World:
         return [(row[0], row[1]) for row in rows]
 
 
-def action_body(action: str, value: dict[str, Any], *, trigger: str = "t.1", team: str = TEAM) -> dict[str, Any]:
+def action_body(
+    action: str, value: dict[str, Any], *, trigger: str = "t.1", team: str = TEAM, response_url: str = UNUSED
+) -> dict[str, Any]:
     return {
         "type": "block_actions",
         "team": {"id": team},
@@ -401,7 +471,7 @@ def action_body(action: str, value: dict[str, Any], *, trigger: str = "t.1", tea
         "container": {"type": "message", "message_ts": "1.1", "channel_id": CHANNEL},
         "channel": {"id": CHANNEL},
         "message": {"ts": "1.1"},
-        "response_url": "https://unused.example",
+        "response_url": response_url,
         "actions": [
             {"type": "button", "action_id": action, "block_id": "b", "value": json.dumps(value), "action_ts": "9.9"}
         ],
@@ -428,6 +498,9 @@ async def build_world(path: Path) -> World:
         policy=services,
         approvals=services,
         stewardship=services,
+        controls=services,
+        delegations=services,
+        whys=services,
     )
     app = build_app(engine, settings, slack.client())
     site = web.Application()

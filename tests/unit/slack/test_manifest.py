@@ -26,6 +26,7 @@ NEEDS = {
     "users_info": {"users:read"},
     "usergroups_users_list": {"usergroups:read"},
     "views_open": set[str](),
+    "views_push": set[str](),
     "views_update": set[str](),
     "views_publish": set[str](),
 }
