@@ -216,6 +216,10 @@ class Deliverer:
                 await self._db.write(self._sent, one, None, "", -1)  # everything got its card meanwhile
                 return
             await self._show(one, poster, slot, self._message(one, "digest", digest, key=slot.id), digest.revision)
+        elif one.kind == "glass":
+            slot = await self._db.write(self._slot, one, "glass")
+            glass = await self._board.glass(one.subject)
+            await self._show(one, poster, slot, self._message(one, "glass", glass, key=slot.id), glass.revision)
         elif one.kind == "thread":
             parent = await self._db.read(self._parent, one)
             if not parent:

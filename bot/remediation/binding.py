@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, select
 
 from bot.domain.decisions import ApprovalRequest, ApprovalRule, Decision, Vote
+from bot.domain.ids import canonical
 from bot.domain.principals import PlatformIdentity
+from bot.store.controls import BrokenGlass
 from bot.store.ledger import LEDGER, record_hash
 from bot.store.standing import Covered
 
@@ -76,6 +78,16 @@ def _ungranted(conn: Connection, decision: Decision, request: ApprovalRequest, c
     }
     if not held.grants or any(_grant(grant.model_dump(mode="json")) not in granted for grant in held.grants):
         return f"the standing approval {use.standing_id} is not as it was granted in the ledger"
+    return ""
+
+
+def unrecorded_glass(conn: Connection, glass: BrokenGlass) -> str:
+    """Why this broken glass is not the one in the ledger, or ""."""
+    used = _records(conn, "break_glass.used", glass.id)
+    stored = {"request": glass.request_id, "by": glass.by, "at": glass.at, "until": glass.until,
+              "identity": glass.identity.model_dump(mode="json")}  # fmt: skip
+    if len(used) != 1 or not _same(used[0], json.loads(canonical(stored)), stored.keys()):
+        return "the broken glass is not the one in the ledger"
     return ""
 
 

@@ -17,6 +17,7 @@ from bot.governance.in_force import InForce
 from bot.governance.people import People
 from bot.governance.policy import Policy, PolicyVerdict, apart, mend
 from bot.governance.stead import in_stead
+from bot.reports.glass import glasses
 from bot.store import controls, ledger, outbox, plans
 from bot.store.database import Database
 
@@ -96,6 +97,7 @@ class Office:
         by: tuple[str, ...],
         reason: str,
         now: datetime,
+        **more: Any,
     ) -> Decision:
         decision = Decision(
             id=self._ids.new("dec"),
@@ -110,7 +112,7 @@ class Office:
         )
         plans.save_decision(conn, decision)
         plans.close_request(conn, held.facts.id, outcome, now)
-        body = decision.model_dump(mode="json") | {"cause": held.cause_id, "findings": list(plan.finding_ids)}
+        body = decision.model_dump(mode="json") | {"cause": held.cause_id, "findings": list(plan.finding_ids)} | more
         ledger.append(conn, kind="decision.made", subject=decision.id, actor=by[-1], body=body, now=now)
         return decision
 
@@ -233,6 +235,7 @@ class Office:
             )
             for vote, _ in plans.live_votes(conn, request.id)
         )
+        broken = controls.glass_of_requests(conn, [request.id])
         return RequestView(
             id=request.id,
             cause_id=held.cause_id,
@@ -251,6 +254,7 @@ class Office:
             could=() if request.state.is_final else self._could(plan, request.rule, cause, request.requested_by),
             reason=held.reason,
             decided_at=held.decided_at,
+            glass=next(iter(glasses(conn, self._people.settings, broken, self._clock.now())), None),
         )
 
 

@@ -25,6 +25,7 @@ from bot.domain.views import (
     FindingLine,
     FindingsView,
     FindingView,
+    GlassView,
     HomeView,
     PersonRef,
     RequestView,
@@ -51,8 +52,10 @@ from bot.reports.cause_view import (
     read_verdict,
 )
 from bot.reports.filters import FindingsFilter, parse_filters
+from bot.reports.glass import glasses, read_glass
 from bot.reports.names import members, owner_names, person
 from bot.settings import Settings
+from bot.store import controls
 from bot.store.database import Database
 from bot.store.tables import OutboxRow, PostRow, SourceRow
 
@@ -308,6 +311,10 @@ class Board:
     def _in_groups(self, principal: Principal, groups: set[str], rule: ApprovalRule) -> bool:
         return not rule.groups or any(g in groups or principal.id in members(self.settings, g) for g in rule.groups)
 
+    async def glass(self, glass_id: str) -> GlassView:
+        """A broken glass and its review."""
+        return await self.db.read(read_glass, self.settings, glass_id, self.clock.now())
+
     async def status(self) -> StatusView:
         return await self.db.read(self._status)
 
@@ -334,6 +341,7 @@ class Board:
             sources=self._sources(conn),
             ledger_records=head.seq if head else 0,
             ledger_head=head.hash if head else "",
+            glasses=tuple(glasses(conn, self.settings, controls.open_reviews(conn), self.clock.now())),
         )
 
     def _sources(self, conn: Connection) -> tuple[SourceHealth, ...]:

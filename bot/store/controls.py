@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -185,6 +186,7 @@ class BrokenGlass:
     asked_at: datetime
     reviewed_by: str
     reviewed_at: datetime | None
+    review: str = ""  # "justified: …" or "not justified: …"
 
 
 def add_glass(conn: Connection, made: BrokenGlass) -> None:
@@ -201,8 +203,14 @@ def glass_of(conn: Connection, request_id: str) -> BrokenGlass | None:
     return _glass(row) if row else None
 
 
-def glass(conn: Connection, glass_id: str) -> BrokenGlass | None:
-    row = conn.execute(select(BREAK_GLASS).where(BREAK_GLASS.c.id == glass_id)).first()
+def glass_of_requests(conn: Connection, request_ids: Collection[str]) -> list[BrokenGlass]:
+    rows = conn.execute(select(BREAK_GLASS).where(BREAK_GLASS.c.request_id.in_(request_ids)))
+    return [_glass(row) for row in rows]
+
+
+def glass(conn: Connection, glass_id: str, *, lock: bool = False) -> BrokenGlass | None:
+    query = select(BREAK_GLASS).where(BREAK_GLASS.c.id == glass_id)
+    row = conn.execute(query.with_for_update() if lock and conn.dialect.name == "postgresql" else query).first()
     return _glass(row) if row else None
 
 
@@ -215,12 +223,18 @@ def _glass(r: Row[Any]) -> BrokenGlass:
     return BrokenGlass(
         id=r.id, request_id=r.request_id, cause_id=r.cause_id, by=r.by, reason=r.reason, at=utc(r.at),
         identity=PlatformIdentity.model_validate_json(r.identity), until=utc(r.until), asked_at=utc(r.asked_at),
-        reviewed_by=r.reviewed_by, reviewed_at=utc(r.reviewed_at) if r.reviewed_at else None,
+        reviewed_by=r.reviewed_by, reviewed_at=utc(r.reviewed_at) if r.reviewed_at else None, review=r.review,
     )  # fmt: skip
 
 
-def asked_again(conn: Connection, glass_id: str, now: datetime) -> None:
-    conn.execute(update(BREAK_GLASS).where(BREAK_GLASS.c.id == glass_id).values(asked_at=now))
+def asked_again(conn: Connection, glass_id: str, before: datetime, now: datetime) -> bool:
+    """Note that its review was asked for; False when somebody else noted it since ``before``."""
+    changed = conn.execute(
+        update(BREAK_GLASS)
+        .where(BREAK_GLASS.c.id == glass_id, BREAK_GLASS.c.asked_at == before, BREAK_GLASS.c.reviewed_at.is_(None))
+        .values(asked_at=now)
+    )
+    return bool(changed.rowcount)
 
 
 def reviewed(conn: Connection, glass_id: str, by: str, words: str, now: datetime) -> bool:

@@ -76,6 +76,14 @@ def refresh_cause(conn: Connection, ids: IdSource, now: datetime, cause_id: str,
     )
 
 
+def refresh(conn: Connection, ids: IdSource, now: datetime, kind: str, subject: str) -> int:
+    """Queue a message of its own kind (not a cause's card) again everywhere it stands. Returns how many."""
+    posts = conn.execute(
+        select(POSTS.c.platform, POSTS.c.channel).where(POSTS.c.kind == kind, POSTS.c.subject == subject)
+    )
+    return sum(enqueue(conn, ids, now, address=f"{p.platform}:{p.channel}", kind=kind, subject=subject) for p in posts)
+
+
 def say_in_thread(conn: Connection, ids: IdSource, now: datetime, cause_id: str, line: str) -> int:
     """Queue one line under the cause's card, on every platform that has it."""
     posts = conn.execute(
