@@ -23,7 +23,7 @@ from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks, outbox
 
-from . import modals
+from . import modals, standing
 from .desk import Desk
 from .payloads import (
     Origin,
@@ -51,6 +51,9 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "not_mine": Desk.not_mine,
     "snooze": Desk.snooze,
     "details": Desk.details,
+    "pre_approve": standing.pre_approve,
+    "standing_revoke": standing.revoke,
+    "standing_confirm": standing.confirm,
     "why": Desk.why,
     "page": Desk.page,
     "revoke": Desk.revoke,
@@ -65,6 +68,7 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "why": Desk.cmd_why,
     "mine": Desk.cmd_mine,
     "status": Desk.cmd_status,
+    "standing": standing.command,
     "freeze": Desk.cmd_freeze,
     "unfreeze": Desk.cmd_unfreeze,
     "delegate": Desk.cmd_delegate,
@@ -76,6 +80,7 @@ SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, s
     modals.REVIEW: Desk.submit_review,
     modals.NOT_MINE: Desk.submit_not_mine,
     modals.SNOOZE: Desk.submit_snooze,
+    standing.PRE_APPROVE: standing.submit,
 }
 
 
@@ -181,6 +186,8 @@ def _on_command(desk: Desk) -> Callable[..., Awaitable[None]]:
 
 def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[None]]:
     def check(callback: str, ids: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+        if callback == standing.PRE_APPROVE:
+            return standing.check(given)
         if callback == modals.REVIEW:
             return modals.check_review(ids, given)
         return modals.check_not_mine(settings, given) if callback == modals.NOT_MINE else modals.check_snooze(given)

@@ -233,7 +233,7 @@ class Desk:
 
     # --- dialogs -----------------------------------------------------------------------------------------------------
 
-    async def _dialog(
+    async def open_dialog(
         self, origin: Origin, title: str, what: str, make: Callable[[], Awaitable[dict[str, Any]]]
     ) -> Notice | None:
         """Open at once (the trigger lives three seconds), then fill. Pressed in a dialog of ours, it lies on top."""
@@ -270,14 +270,14 @@ class Desk:
             view = await self.engine.approvals.look(cause, await self.actor(origin))
             return modals.review(view, origin.channel)
 
-        return await self._dialog(origin, "Review fix", "Reading the resource and making the plan", make)
+        return await self.open_dialog(origin, "Review fix", "Reading the resource and making the plan", make)
 
     async def undo(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         async def make() -> dict[str, Any]:
             view = await self.engine.approvals.look_undo(text_id(ids, "x"), await self.actor(origin))
             return modals.review(view, origin.channel)
 
-        return await self._dialog(origin, "Review undo", "Reading the resource and making the plan", make)
+        return await self.open_dialog(origin, "Review undo", "Reading the resource and making the plan", make)
 
     async def not_mine(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         async def make() -> dict[str, Any]:
@@ -285,7 +285,7 @@ class Desk:
             await self.engine.stewardship.require(cause, await self.actor(origin), "pass_on")
             return modals.not_mine(await self.engine.board.cause(cause), self.settings, origin.channel)
 
-        return await self._dialog(origin, "Not mine", "One moment", make)
+        return await self.open_dialog(origin, "Not mine", "One moment", make)
 
     async def snooze(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         async def make() -> dict[str, Any]:
@@ -293,7 +293,7 @@ class Desk:
             await self.engine.stewardship.require(cause, await self.actor(origin), "snooze")
             return modals.snooze(await self.engine.board.cause(cause), origin.channel)
 
-        return await self._dialog(origin, "Snooze", "One moment", make)
+        return await self.open_dialog(origin, "Snooze", "One moment", make)
 
     async def details(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         cause = text_id(ids, "c")
@@ -304,7 +304,7 @@ class Desk:
         async def make() -> dict[str, Any]:
             return modals.show(build.details_card(await self.engine.board.cause(cause)), "Details")
 
-        return await self._dialog(origin, "Details", "One moment", make)
+        return await self.open_dialog(origin, "Details", "One moment", make)
 
     async def why(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         return await self.tell_why(origin, text_id(ids, "s"))
@@ -320,7 +320,7 @@ class Desk:
         async def make() -> dict[str, Any]:
             return modals.show(await card(), "Why?")
 
-        return await self._dialog(origin, "Why?", "Looking up the rule, your groups and the votes", make)
+        return await self.open_dialog(origin, "Why?", "Looking up the rule, your groups and the votes", make)
 
     async def page(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         """The next or previous page: the filters are read anew, as strictly as when they were typed."""
