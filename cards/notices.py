@@ -18,6 +18,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     ("delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason", "somebody votes in my stead"),
     ("undelegate @user", "no longer"),
     ("delegations", "who votes in whose stead; take one back"),
+    ("standing [revoke ID]", "what was approved in advance; end it"),
     ("freeze [env:prod|account:ID] reason", "nothing is approved or changed there; alone: what is frozen"),
     ("unfreeze [env:prod|account:ID] reason", "end that freeze"),
     ("help", "this list"),
