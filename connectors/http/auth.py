@@ -112,6 +112,7 @@ class TokenLogin:
         return True
 
     async def _renew(self, client: HttpClient, old: Token | None) -> None:
+        client.traffic.logins += 1
         self._token = await self._login(client, old)
         # Half the life at least: a token that lives shorter than ``early`` must not be renewed at every call.
         self._until = self._now() + max(self._token.seconds - self._early, self._token.seconds / 2)

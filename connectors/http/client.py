@@ -210,7 +210,7 @@ class HttpClient:
 
     def _wrong(self, answer: Answer, safe: bool) -> ConnectorError | None:
         if found := self.rule.verdict(answer):
-            return found
+            return self._cleaned(found)
         status = answer.status
         if 200 <= status < 300:
             return None
@@ -257,6 +257,12 @@ class HttpClient:
             return float(asked) + self.jitter()  # never before the time that was asked for
         ceiling: float = min(self.rule.longest_wait, self.rule.first_wait * 2 ** (state.attempt_number - 1))
         return ceiling * (0.5 + self.jitter() / 2)
+
+    def _cleaned(self, error: ConnectorError) -> ConnectorError:
+        """What a verdict quoted may be an echo of the credential."""
+        error.reason, error.mend = self.clean(error.reason), self.clean(error.mend)
+        error.args = (f"{error.reason} {error.mend}".strip(),)
+        return error
 
     def clean(self, said: str) -> str:
         """``said`` without any secret in it."""

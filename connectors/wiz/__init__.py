@@ -5,9 +5,14 @@ from typing import BinaryIO
 
 from bot.ports import Page
 from connectors import reading
+from connectors.options import described
 from connectors.registry import Connector
 from connectors.wiz.mapping import WizMapper
+from connectors.wiz.options import WizOptions
+from connectors.wiz.poller import check, make_poller
 from connectors.wiz.shapes import understand
+from connectors.wiz.webhook import make_webhook
+from connectors.wiz.write_back import make_write_back
 
 _LARGEST = 64 << 20  # a page of 5000 vulnerabilities is one object
 
@@ -20,7 +25,21 @@ def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
 MANIFEST = Connector(
     name="wiz",
     title="Wiz",
-    capabilities=frozenset({"file"}),
+    capabilities=frozenset({"file", "poll", "webhook", "write_back"}),
     mapper=WizMapper,
     read=read,
+    poller=make_poller,
+    check=check,
+    options=described(WizOptions),
+    webhook=make_webhook,
+    write_back=make_write_back,
+    unverified=(
+        "Exact names of the service account's scopes; read:issues and update:issues were seen.",
+        "The rate limit: 3 calls a second is what other collectors keep.",
+        "Filtering configuration findings by updatedAt (analyzedAt is used where Wiz refuses it) and by project.",
+        "Status words of vulnerabilities beside OPEN and RESOLVED, and filtering them by IN_PROGRESS.",
+        "Filters by id of configuration findings, vulnerabilities and detections (used for webhooks).",
+        "The shape of the command line scanner's report.",
+        "That there is no public call that asks for a rescan of an issue or carries out a remediation.",
+    ),
 )

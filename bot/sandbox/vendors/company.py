@@ -171,6 +171,7 @@ class World:
         self._seed, self._start = seed, start
         self._rules = tuple(rule for rule in RULES if rule.kind in kinds)
         self._made = 0
+        self.version = 0  # moves with every change
         self._problems: dict[str, Problem] = {}
         if demo:
             self._problems.update((one.key, one) for one in _demo(start) if one.kind in kinds)
@@ -192,6 +193,7 @@ class World:
         old = self._problems[key]
         new = replace(old, **{"changed_at": now, "times_changed": old.times_changed + 1, **changes})
         self._problems[key] = new
+        self.version += 1
         return new
 
     def change(self, now: datetime, fraction: float, random: Random) -> list[Problem]:
@@ -237,6 +239,7 @@ class World:
             f"p{self._seed}-{number:07}", rule, arn, name, account, region, tags, first, digest[8], severity=digest[9]
         )
         self._problems[made.key] = made
+        self.version += 1
         return made
 
 
