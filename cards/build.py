@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .breakglass import form_card as glass_form_card
+from .breakglass import glass_card
+from .breakglass import review_card as glass_review_card
 from .causes import (
     cause_card,
     details_card,
@@ -24,6 +27,9 @@ __all__ = [
     "digest_card",
     "finding_card",
     "findings_card",
+    "glass_card",
+    "glass_form_card",
+    "glass_review_card",
     "help_card",
     "home_card",
     "mine_card",

@@ -20,6 +20,7 @@ from bot.domain.views import (
     StatusView,
 )
 
+from .breakglass import glass_lines, open_parts
 from .model import (
     Bullets,
     Button,
@@ -184,6 +185,8 @@ def _what(request: RequestView) -> str:
 def request_lines(request: RequestView) -> tuple[Line, ...]:
     asked: Line = (f"Asked to {_what(request)} by ", Who(request.requested_by), " ", When(request.requested_at))
     lines: list[Line] = [(*asked, ": ", request.reason) if request.reason else asked]
+    if request.glass:
+        lines += glass_lines(request.glass)
     for vote in request.votes:
         mark = "✅ Approved by " if vote.choice is Choice.APPROVE else "❌ Rejected by "
         stead: Line = (" for ", Who(vote.instead_of)) if vote.instead_of else ()
@@ -491,4 +494,8 @@ def status_parts(view: StatusView) -> tuple[Part, ...]:
         )
         for s in view.sources
     )
-    return (Facts(facts), *((Bullets(sources, heading="Sources"),) if sources else ()))
+    return (
+        Facts(facts),
+        *open_parts(view.glasses),
+        *((Bullets(sources, heading="Sources"),) if sources else ()),
+    )

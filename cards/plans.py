@@ -6,6 +6,7 @@ from bot.domain.decisions import ApprovalRule
 from bot.domain.plans import Change, PlanKind, Reversibility
 from bot.domain.views import HomeView, Option, OptionView, PlanView, RequestView
 
+from .breakglass import offer_parts
 from .causes import cause_lines, request_lines, status_parts
 from .governance import why_button
 from .model import (
@@ -72,6 +73,7 @@ def plan_card(view: PlanView) -> Card:
     if view.standing:
         body.append(Section((standing_line(view.standing, "The fix was made under"),)))
     body += _options(view)
+    body += offer_parts(view)
     if view.pre_approve:
         value = ids(p=plan.id, h=view.plan_hash)
         spoken = f"Pre-approve later fixes like this: {plan.title}"

@@ -96,6 +96,9 @@ class Decision(_Frozen):
     policy_version: str
 
 
+GLASS_WORD = "BREAK GLASS"  # typed by whoever breaks it
+
+
 class ExecutionState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bot.domain.decisions import Choice, RequestState, Vote
+from bot.domain.decisions import GLASS_WORD, Choice, RequestState, Vote
 from bot.domain.errors import BadInput, Conflict, GatehouseError, NotFound, Stale
 from bot.domain.ids import short_hash
 from bot.domain.plans import Plan
@@ -27,7 +27,6 @@ from bot.store import controls, ledger, outbox, plans
 
 from .office import AGAIN, REASON_MAX, Office, settle
 
-WORD = "BREAK GLASS"
 EVERY = timedelta(hours=24)  # a late review is asked for so often
 
 
@@ -38,7 +37,7 @@ class Glass(Office):
         """What it would mean for this person, or None where they may not."""
         if not self._policy.rule_for(plan).break_glass or not self.may(conn, actor, plan, cause).allowed:
             return None
-        return GlassOffer(word=WORD, minutes=self._policy.rule_for(plan).break_glass_minutes,
+        return GlassOffer(word=GLASS_WORD, minutes=self._policy.rule_for(plan).break_glass_minutes,
                           review_hours=self._hours())  # fmt: skip
 
     def may(self, conn: Connection, actor: Actor, plan: Plan, cause: plans.CauseFacts) -> PolicyVerdict:
@@ -94,8 +93,10 @@ class Glass(Office):
             return self._refuse(conn, plan.id, actor, "break_glass", verdict, now)
         if not reason:
             return BadInput("Breaking the glass needs a reason.", mend="Say what happens if it waits.")
-        if typed != WORD:
-            return BadInput("The glass was not broken: the words are not right.", mend=f"Type {WORD}, as it stands.")
+        if typed != GLASS_WORD:
+            return BadInput(
+                "The glass was not broken: the words are not right.", mend=f"Type {GLASS_WORD}, as it stands."
+            )
         if plan.expires_at <= now:
             return Stale("this plan is too old", mend=AGAIN)
         if plans.active_execution(conn, cause.id):
@@ -151,8 +152,18 @@ class Glass(Office):
 
     # --- the review --------------------------------------------------------------------------------------------------
 
-    async def view(self, glass_id: str) -> GlassView:
-        return await self._db.read(read_glass, self._people.settings, glass_id, self._clock.now())
+    async def require(self, glass_id: str, actor: Actor) -> GlassView:
+        """The open glass for whoever may review it; ``Denied`` says which rule forbids it."""
+        return await self._db.read(self._require, glass_id, actor)
+
+    def _require(self, conn: Connection, glass_id: str, actor: Actor) -> GlassView:
+        view = read_glass(conn, self._people.settings, glass_id, self._clock.now())
+        held = controls.glass(conn, glass_id)
+        if held is not None:
+            self._may_review(conn, held, actor).require()
+        if view.reviewed_by is not None:
+            raise Conflict(f"{view.reviewed_by.name} has reviewed it already", mend="The card shows what they said.")
+        return view
 
     async def review(self, glass_id: str, actor: Actor, *, justified: bool, comment: str) -> GlassView:
         """Another permitted person says whether it was justified. Once."""

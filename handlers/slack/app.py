@@ -57,6 +57,9 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "why": Desk.why,
     "page": Desk.page,
     "revoke": Desk.revoke,
+    "glass": Desk.glass,
+    "glass_ok": Desk.glass_ok,
+    "glass_bad": Desk.glass_bad,
 }
 LINKS = {"console"}  # Slack opens them; they still want an answer
 COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
@@ -80,6 +83,8 @@ SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, s
     modals.REVIEW: Desk.submit_review,
     modals.NOT_MINE: Desk.submit_not_mine,
     modals.SNOOZE: Desk.submit_snooze,
+    modals.GLASS: Desk.submit_glass,
+    modals.GLASS_REVIEW: Desk.submit_glass_review,
     standing.PRE_APPROVE: standing.submit,
 }
 
@@ -190,6 +195,10 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
             return standing.check(given)
         if callback == modals.REVIEW:
             return modals.check_review(ids, given)
+        if callback == modals.GLASS:
+            return modals.check_glass(given)
+        if callback == modals.GLASS_REVIEW:
+            return modals.check_glass_review(given)
         return modals.check_not_mine(settings, given) if callback == modals.NOT_MINE else modals.check_snooze(given)
 
     async def on_submission(ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -333,6 +333,30 @@ class Desk:
         actor = await self.actor(origin)
         return await self.engine.delegations.revoke(text_id(ids, "d"), actor, click=origin.click)
 
+    async def glass(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        async def make() -> dict[str, Any]:
+            view = await self.engine.approvals.look_glass(text_id(ids, "p"), await self.actor(origin))
+            if view.glass is None:
+                raise BadInput(
+                    "The glass cannot be broken over this.", mend="Press Review fix to see what can be done."
+                )
+            return modals.glass(view, view.glass, origin.channel)
+
+        return await self.open_dialog(origin, "Break the glass", "One moment", make)
+
+    async def glass_ok(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        return await self._glass_review(origin, ids, justified=True)
+
+    async def glass_bad(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        return await self._glass_review(origin, ids, justified=False)
+
+    async def _glass_review(self, origin: Origin, ids: Mapping[str, Any], *, justified: bool) -> Notice | None:
+        async def make() -> dict[str, Any]:
+            view = await self.engine.approvals.glass.require(text_id(ids, "g"), await self.actor(origin))
+            return modals.glass_review(view, justified, origin.channel)
+
+        return await self.open_dialog(origin, "Review", "One moment", make)
+
     # --- submissions -------------------------------------------------------------------------------------------------
 
     async def submit_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
@@ -363,6 +387,21 @@ class Desk:
             request_id, plan_hash, revision, actor, choice, reason, typed, click=origin.click
         )
         return modals.decided(request, option)
+
+    async def submit_glass(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
+        plan, plan_hash, word = text_id(ids, "p"), text_id(ids, "h"), given.get("word", "")
+        await self.engine.approvals.break_glass(
+            plan, plan_hash, number(ids, "v"), await self.actor(origin), given["reason"], word, click=origin.click
+        )
+        return Notice(ok=True, said="The glass is broken: exactly this plan starts now, and everybody is told.",
+                      mend="Another person reviews it; the card shows how it goes.")  # fmt: skip
+
+    async def submit_glass_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
+        actor, justified = await self.actor(origin), text_id(ids, "j") == "yes"
+        comment = given["comment"]
+        await self.engine.approvals.glass.review(text_id(ids, "g"), actor, justified=justified, comment=comment)
+        said = "justified" if justified else "not justified"
+        return Notice(ok=True, said=f"Your review is kept: {said}.")
 
     async def submit_not_mine(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
         to = "" if given["to"] == modals.FALLBACK else given["to"]

@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bot.domain.decisions import RequestState
+from bot.domain.decisions import GLASS_WORD, RequestState
 from bot.domain.plans import PlanKind
-from bot.domain.views import CauseView, Notice, Option, PlanView, RequestView
+from bot.domain.views import CauseView, GlassOffer, GlassView, Notice, Option, PlanView, RequestView
 from bot.settings import Settings
 from cards import blockkit, build
 from cards.model import Ask, Card, Choose, OptionItem, Section
 
 REVIEW, NOT_MINE, SNOOZE, SHOW = "gh.review", "gh.not_mine", "gh.snooze", "gh.show"
+GLASS, GLASS_REVIEW = "gh.glass", "gh.glass_review"
 FALLBACK = "-"  # Slack takes no empty option value
 DAYS = ("1", "7", "30")
 
@@ -87,6 +88,46 @@ def decided(request: RequestView, option: Option) -> Notice:
         case _:
             return Notice(ok=False, said=f"The request was {request.state.value}; nothing is changed.",
                           mend="Open Review fix again to see where it stands.")  # fmt: skip
+
+
+def glass(view: PlanView, offer: GlassOffer, channel: str) -> dict[str, Any]:
+    """Breaking the glass: the exact plan, the reason, the words."""
+    waits = view.request is not None and view.request.state is RequestState.PENDING
+    metadata = {"p": view.plan.id, "h": view.plan_hash, "ch": channel}
+    revision = {"v": view.request.revision} if view.request and waits else {}
+    return blockkit.modal(
+        build.glass_form_card(view, offer),
+        callback_id=GLASS,
+        private_metadata=json.dumps(metadata | revision, separators=(",", ":")),
+        submit="Break it",
+        close="Cancel",
+        title="Break the glass",
+    )
+
+
+def check_glass(given: Mapping[str, str]) -> dict[str, str]:
+    wrong = {}
+    if not given.get("reason"):
+        wrong["reason"] = "Please say why it cannot wait; everybody is told."
+    if given.get("word", "") != GLASS_WORD:
+        wrong["word"] = f"Please type {GLASS_WORD}, exactly so."
+    return wrong
+
+
+def glass_review(view: GlassView, justified: bool, channel: str) -> dict[str, Any]:
+    metadata = {"g": view.id, "j": "yes" if justified else "no", "ch": channel}
+    return blockkit.modal(
+        build.glass_review_card(view, justified),
+        callback_id=GLASS_REVIEW,
+        private_metadata=json.dumps(metadata, separators=(",", ":")),
+        submit="Justified" if justified else "Not justified",
+        close="Cancel",
+        title="Review",
+    )
+
+
+def check_glass_review(given: Mapping[str, str]) -> dict[str, str]:
+    return {} if given.get("comment") else {"comment": "Please say why; it is shown to everybody and kept."}
 
 
 def not_mine(view: CauseView, settings: Settings, channel: str) -> dict[str, Any]:

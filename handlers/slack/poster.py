@@ -6,7 +6,7 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.views import CauseView, DigestView, Notice
+from bot.domain.views import CauseView, DigestView, GlassView, Notice
 from bot.ports import Message
 from cards import blockkit, build
 from cards.model import Card
@@ -108,6 +108,8 @@ def card_of(message: Message) -> Card:
             return build.cause_card(view)
         case DigestView() as view:
             return build.digest_card(view)
+        case GlassView() as view:
+            return build.glass_card(view)
         case Notice() as view:
             return build.notice_card(view)
         case _:
