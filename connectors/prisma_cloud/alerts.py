@@ -167,6 +167,16 @@ def to_finding(raw: Mapping[str, Any]) -> Finding:
     )
 
 
+def scope_of(raw: Mapping[str, Any]) -> str:
+    """What a whole reading of alerts answers for: one account."""
+    alert = fold(raw)
+    return _scope(_account(alert, fold(alert.get("resource")), fold(alert.get("account"))).uid)
+
+
+def _scope(account: str) -> str:
+    return f"prisma_cloud:alerts:{account}"
+
+
 def deep_link(uid: str, console: str = "") -> str:
     """The alert in Prisma's console (format seen in two receivers of its webhooks)."""
     filters = json.dumps({"alert.id": [uid]}, separators=(",", ":"))
@@ -372,5 +382,4 @@ def _extra(
         "finding_types": list(listed(policy.get("findingtypes"))),
     }
     kept = {k: v for k, v in found.items() if v not in ("", None, [])}
-    # An account of which a whole reading returned nothing is not in its scope: see the poller.
-    return kept | {"scope": f"prisma_cloud:alerts:{account.uid}"}
+    return kept | {"scope": _scope(account.uid)}

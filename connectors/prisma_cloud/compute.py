@@ -267,7 +267,10 @@ def _common(item: Mapping[str, Any], asset: Mapping[str, Any]) -> dict[str, Any]
         "console_url": said(asset.get("url"), 2000) or console_url(resource.uid),
         "last_seen": moment(asset.get("scanned")),
         "extra": {k: v for k, v in extra.items() if v}
-        | {"scope": f"prisma_cloud:compute:{listing(kind)}", "collections": list(listed(asset.get("collections")))},
+        | {
+            "scope": f"prisma_cloud:compute:{said(asset.get('list'), 32) or listing(kind)}",
+            "collections": list(listed(asset.get("collections"))),
+        },
     }
 
 
