@@ -194,7 +194,9 @@ class OrcaPoller:
             except Refused:
                 if not window["token"] or restarted:
                     raise
-                window, restarted = {**window, "token": None}, True  # the token is no longer good: the same again
+                # The token is no longer good: on from the last row's time, or the same query again, once.
+                restarted = not window["reached"] or window["reached"] == window["since"]
+                window = {**window, "token": None, "query_read": 0, "since": window["reached"] or window["since"]}
                 used.clear()
                 continue
             data = answer.get("data")
@@ -203,34 +205,46 @@ class OrcaPoller:
             if token and repr(token) in used:
                 raise RetryLater("Orca gave a page token twice; the window is asked for again at the next poll")
             used.add(repr(token))
+            if not window["read"]:
+                window["total"] = integer(answer.get("total_ungrouped_items")) or integer(answer.get("total_items"))
             self._count(window, rows, [_name(row) for row in rows])
-            moved = {**window, "token": token, "query_read": window["query_read"] + len(rows)}
-            further = None if token else _further(moved, rows, field, answer)
+            reached = _last_time(rows, field) or window["reached"]
+            moved = {**window, "token": token, "reached": reached, "query_read": window["query_read"] + len(rows)}
+            further = None if token else _further(moved, answer)
             last = not token and further is None
             notes = _grouped(answer)
             if notes:
                 window["whole"] = moved["whole"] = False
-            scopes = self._scopes(window) if last and window["whole"] else ()
+            whole = last and window["whole"] and window["distinct"] >= (window["total"] or 0)
             cursor = self._done(state, window) if last else {**state, "window": further or moved}
-            yield Page(items=self._marked(rows), cursor=cursor, complete_scopes=scopes, notes=notes)
+            yield Page(
+                items=self._marked(rows),
+                cursor=cursor,
+                complete_scopes=self._scopes(window) if whole else (),
+                notes=notes,
+            )
             if last:
                 return
             window = further or moved
 
 
-def _further(
-    moved: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], field: str, answer: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _last_time(rows: Sequence[Mapping[str, Any]], field: str) -> str:
+    """The time of the last row, "" when the rows are not in order of it."""
+    times = [when(View(row).get(field.partition(".")[2].replace("_", ""))) for row in rows]
+    told = [time for time in times if time is not None]
+    return told[-1].isoformat() if told and len(told) == len(rows) and told == sorted(told) else ""
+
+
+def _further(moved: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any] | None:
     """A query that ended at the most rows Orca supports goes on from the time of its last row."""
     most = integer(answer.get("total_supported_items")) or _SUPPORTED
     total = integer(answer.get("total_ungrouped_items")) or integer(answer.get("total_items")) or 0
     if moved["query_read"] < most and total <= most:
         return None
-    last = when(View(rows[-1]).get(field.partition(".")[2].replace("_", ""))) if rows else None
-    since = when(moved["since"])
+    last, since = when(moved["reached"]), when(moved["since"])
     if last is None or since is None or last <= since:
         return None
-    return {**moved, "since": last.isoformat(), "query_read": 0, "token": None}
+    return {**moved, "since": moved["reached"], "query_read": 0, "token": None}
 
 
 def _grouped(answer: Mapping[str, Any]) -> tuple[str, ...]:
@@ -254,6 +268,7 @@ def _window(kind: str, start: datetime, end: datetime, *, whole: bool = False) -
         "read": 0,
         "query_read": 0,
         "token": None,
+        "reached": "",
         "total": None,
         "whole": whole and kind != "changed",
         "distinct": 0,
