@@ -2,8 +2,8 @@
 
 Rules
 - Too long is cut with "…", too many is cut with a line that says so; nothing raises.
-- Text from outside is escaped (& < >), cannot mention, link or format itself into a button, and loses control,
-  bidirectional-override and invisible characters. Only ``Who`` and ``When`` make Slack markup.
+- Text from outside is escaped (& < >), cannot mention, link, format itself, become an emoji or a quote, and loses
+  control, bidirectional-override and invisible characters (``foreign.py``). Only ``Who`` and ``When`` make markup.
 - Only header, section, fields, actions, context, divider and input: what every client shows.
 """
 
@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from bot.domain.principals import Platform
 
+from .foreign import UNSAFE, clean, no_emoji_codes, plain_emphasis, settled
 from .model import (
     Ask,
     Bullets,
@@ -44,23 +45,8 @@ MODAL_TITLE, METADATA, MESSAGE_TEXT, RADIOS = 24, 3000, 3900, 10
 BULLETS_PER_BLOCK = 10
 NOTHING = "–"
 
-# C0/C1 controls (line breaks are handled apart), bidirectional marks, overrides and isolates, zero-width and tag
-# characters, fillers, line/paragraph separators, lone surrogates and non-characters.
-_UNSAFE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200e\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e0fff]"
-)
 _MARKUP_START = re.compile(r"<(?=[!@#]|https?:|mailto:|tel:)", re.I)
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
-
-
-def clean(text: str, *, lines: bool = True) -> str:
-    """Without what could hide, reorder or break a text; line breaks kept only where ``lines``."""
-    text = text[:50_000].replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    text = _UNSAFE.sub("", text)
-    if not lines:
-        return " ".join(text.split())
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
 def cut(text: str, limit: int) -> str:
@@ -88,13 +74,13 @@ def cut_escaped(text: str, limit: int) -> str:
 
 def plain(text: str, limit: int) -> Block:
     """A plain_text object, never empty."""
-    safe = _MARKUP_START.sub("‹", clean(text, lines=False))
+    safe = no_emoji_codes(_MARKUP_START.sub("‹", clean(text, lines=False)))
     return {"type": "plain_text", "text": cut(safe, limit) or NOTHING, "emoji": True}
 
 
 def mrkdwn(text: str) -> Block:
     # verbatim: a bare URL or #name in foreign text is not turned into a link
-    return {"type": "mrkdwn", "text": text or NOTHING, "verbatim": True}
+    return {"type": "mrkdwn", "text": settled(text) or NOTHING, "verbatim": True}
 
 
 def _span(span: Any, room: int) -> str:
@@ -102,7 +88,7 @@ def _span(span: Any, room: int) -> str:
     if isinstance(span, str):
         return cut_escaped(_keep_edges(span), room)
     if isinstance(span, Strong):
-        inner = cut_escaped(clean(span.text, lines=False).replace("*", "∗"), max(room - 2, 1))
+        inner = cut_escaped(plain_emphasis(clean(span.text, lines=False)), max(room - 2, 1))
         return f"*{inner}*" if inner and room > 4 else ""
     if isinstance(span, Code):
         inner = cut_escaped(clean(span.text, lines=False).replace("`", "'"), max(room - 2, 1))
@@ -112,13 +98,13 @@ def _span(span: Any, room: int) -> str:
         return made if len(made) <= room else ""
     assert isinstance(span, Who)
     made = mention(span)
-    return made if len(made) <= room else cut_escaped(clean(span.person.name, lines=False), room)
+    return made if len(made) <= room else cut_escaped(plain_emphasis(clean(span.person.name, lines=False)), room)
 
 
 def _keep_edges(text: str) -> str:
     """Clean, but keep a blank or line break at either end: spans stand side by side. A source's Markdown is not ours:
     its emphasis goes, so that it neither shows as stars nor formats what follows."""
-    inner = clean(text).replace("**", "").replace("*", "∗").replace("`", "'")
+    inner = plain_emphasis(clean(text))
     before = text[0] if text[:1] in {" ", "\n"} else ""
     return f"{before}{inner}{text[-1] if inner and text[-1] in {' ', chr(10)} else ''}"
 
@@ -134,7 +120,7 @@ def mention(who: Who) -> str:
     for identity in who.person.identities:
         if identity.platform is Platform.SLACK and _USER_ID.fullmatch(identity.user):
             return f"<@{identity.user}>"
-    return cut_escaped(clean(who.person.name, lines=False), 200) or NOTHING
+    return cut_escaped(plain_emphasis(clean(who.person.name, lines=False)), 200) or NOTHING
 
 
 def line_text(line: Line, limit: int) -> str:
@@ -172,7 +158,7 @@ def _section(text: str) -> list[Block]:
 
 def safe_url(url: str) -> str:
     """An http(s) URL Slack takes, or ""."""
-    url = _UNSAFE.sub("", url).strip().replace(" ", "%20").replace("\n", "")
+    url = UNSAFE.sub("", url).strip().replace(" ", "%20").replace("\n", "")
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -310,7 +296,9 @@ def _blocks(card: Card, limit: int, *, header: bool, inputs: bool) -> list[Block
     if len(body) > room:
         dropped = len(body) - room + 1
         body = [*body[: room - 1], _context(f"… {dropped} more parts are not shown here")]
-    blocks = [*top, *body, *foot] or _section(cut_escaped(clean(card.summary), SECTION)) or _section(NOTHING)
+    blocks = (
+        [*top, *body, *foot] or _section(cut_escaped(plain_emphasis(clean(card.summary)), SECTION)) or _section(NOTHING)
+    )
     for position, block in enumerate(blocks):
         block.setdefault("block_id", f"b{position}")
     seen: set[str] = set()
@@ -323,7 +311,7 @@ def _blocks(card: Card, limit: int, *, header: bool, inputs: bool) -> list[Block
 
 def message(card: Card) -> dict[str, Any]:
     """``{"text", "blocks"}`` for chat.postMessage, chat.update and chat.postEphemeral."""
-    text = cut_escaped(clean(card.summary, lines=False), MESSAGE_TEXT)
+    text = settled(cut_escaped(plain_emphasis(clean(card.summary, lines=False)), MESSAGE_TEXT))
     return {"text": text or NOTHING, "blocks": _blocks(card, MESSAGE_BLOCKS, header=bool(card.title), inputs=False)}
 
 

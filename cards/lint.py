@@ -34,6 +34,8 @@ _ELEMENT_KEYS = {
 }
 _MARKUP = re.compile(r"<([^>]*)>?")
 _ALLOWED = re.compile(r"@[UW][A-Z0-9]+|!date\^\d+\^[^|>^]+\|[^|<>]+")
+_EMOJI = re.compile(r":[\w+'-]{1,100}:")
+_SHOWN_AS_IS = re.compile(r"<[^<>\n]*>|`[^`\n]*`")  # dates, mentions, code
 _ENTITY = re.compile(r"&(?!amp;|lt;|gt;)")
 _UNSAFE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e0fff]"
@@ -225,8 +227,11 @@ def _text(value: Any, place: str, limit: int, *, plain: bool = False) -> Iterato
         if value.get("verbatim") is not True:
             yield f"{place}: verbatim is not set, bare URLs and names would become links"
         yield from _mrkdwn(text, place)
-    elif _UNSAFE.search(text):
+        return
+    if _UNSAFE.search(text):
         yield f"{place}: control or bidirectional characters"
+    if _EMOJI.search(text):
+        yield f"{place}: an emoji code would be shown as an emoji"
 
 
 def _mrkdwn(text: str, place: str) -> Iterator[str]:
@@ -237,3 +242,5 @@ def _mrkdwn(text: str, place: str) -> Iterator[str]:
         yield f"{place}: unescaped & or >"
     if _UNSAFE.search(text):
         yield f"{place}: control or bidirectional characters"
+    if _EMOJI.search(_SHOWN_AS_IS.sub(" ", text)):
+        yield f"{place}: an emoji code would be shown as an emoji"
