@@ -70,6 +70,7 @@ class Problem:
     epss: float | None = None  # fraction
     kev: bool = False
     times_changed: int = 0
+    status_changed_at: datetime = START  # of some vendors only this moves a cursor
 
     @property
     def account_name(self) -> str:
@@ -191,6 +192,8 @@ class World:
     def edit(self, key: str, now: datetime, **changes: Any) -> Problem:
         """Change one (``status="resolved"``, ``severity="low"`` …) at ``now``."""
         old = self._problems[key]
+        if changes.get("status", old.status) != old.status:
+            changes = {"status_changed_at": now, **changes}
         new = replace(old, **{"changed_at": now, "times_changed": old.times_changed + 1, **changes})
         self._problems[key] = new
         self.version += 1
@@ -280,6 +283,7 @@ def _problem(
         cvss=cve[4] if cve else None,
         epss=cve[5] if cve else None,
         kev=cve[6] if cve else False,
+        status_changed_at=first,
     )
 
 
