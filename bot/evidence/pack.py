@@ -29,6 +29,7 @@ from bot.store.tables import (
     RequestRow,
     StepRow,
 )
+from bot.store.tables_standing import StandingUseRow
 
 from . import checkpoints, verifier
 from .checkpoints import Checkpoint
@@ -41,6 +42,7 @@ _TABLES: list[Any] = [
 _CAUSES, _DECISIONS, _EXCEPTIONS, _EXECUTIONS, _FINDINGS, _OBSERVATIONS, _PLANS, _REQUESTS, _STEPS = (
     row.__table__ for row in _TABLES
 )
+_USES = StandingUseRow.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def _subjects(conn: Connection, question: Question) -> set[str]:
         row = conn.execute(select(_DECISIONS).where(_DECISIONS.c.id == question.decision)).first()
         if row is None:
             raise NotFound(f"There is no decision {question.decision[:80]}.", mend="Its id begins with dec-.")
-        subjects = {row.id, row.request_id, row.plan_id}
+        subjects = {row.id, row.request_id, row.plan_id} | _standing(conn, _USES.c.request_id == row.request_id)
         executions = _ids(conn, _EXECUTIONS, _EXECUTIONS.c.decision_id == row.id)
         return subjects | executions | _ids(conn, _STEPS, _STEPS.c.execution_id.in_(executions))
     subjects = set()
@@ -189,11 +191,17 @@ def _subjects(conn: Connection, question: Question) -> set[str]:
     subjects |= {cause} | requests | executions
     subjects |= _ids(conn, _PLANS, _PLANS.c.cause_id == cause)
     subjects |= _ids(conn, _EXCEPTIONS, _EXCEPTIONS.c.cause_id == cause)
+    subjects |= _standing(conn, _USES.c.cause_id == cause)
     for some in _slices(sorted(requests)):
         subjects |= _ids(conn, _DECISIONS, _DECISIONS.c.request_id.in_(some))
     for some in _slices(sorted(executions)):
         subjects |= _ids(conn, _STEPS, _STEPS.c.execution_id.in_(some))
     return subjects
+
+
+def _standing(conn: Connection, uses: ColumnElement[bool]) -> set[str]:
+    """The standing approvals something was done under: who granted them is part of the proof."""
+    return set(conn.execute(select(_USES.c.standing_id).where(uses)).scalars())
 
 
 def _mentions(question: Question) -> ColumnElement[bool] | None:

@@ -104,7 +104,8 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
     fix = _latest_fix(conn, cause_id)
     finding, verdict = _most_urgent(conn, cause_id)
     info = _playbook(reader.catalog, row.playbook)
-    history, snoozed_by = _history(conn, reader.settings, cause_id, fix.ids)
+    broken = [request.glass.id] if request and request.glass else []
+    history, snoozed_by = _history(conn, reader.settings, cause_id, [*fix.ids, *broken])
     stage = derive_stage(row.state, row.open_count, request.state if request else None, fix)
     return CauseView(
         id=row.id,
@@ -425,6 +426,7 @@ _WORDS = {
     "request.made": "asked for approval",
     "vote.cast": "voted",
     "decision.made": "decided",
+    "standing.used": "approved in advance",
     "refused": "was refused",
     "execution.finished": "carried out",
     "execution.blocked": "not carried out",

@@ -13,6 +13,7 @@ from bot.domain.decisions import ExecutionState
 from bot.domain.errors import BadInput, Conflict, Denied, Refused, RetryLater, Stale
 from bot.domain.plans import BlastRadius, Reversibility, Risk
 from bot.domain.standing import StandingScope, StandingState
+from bot.evidence.pack import Question, build
 from bot.ports import Verification
 from bot.remediation.standing import scope_of
 from bot.store import plans
@@ -574,3 +575,15 @@ async def test_the_list_tells_how_much_was_used(world):
     world.clock.pass_(hours=2)
     (shown,) = await world.standings.list(await world.actor("UOLGA"))
     assert (shown.uses, shown.uses_last_hour) == (1, 0)
+
+
+async def test_an_evidence_pack_of_the_decision_holds_who_granted_it(world):
+    made = await world.grant()
+    execution_id = await world.used()
+    await world.executor.run(execution_id)
+    decision = (await world.execution(execution_id)).decision_id
+    for question in (Question(decision=decision), Question(cause=world.cause)):
+        built = await world.db.read(lambda conn, q=question: build(conn, q, origin="test", now=world.clock.now()))
+        kinds = {(record["kind"], record["subject"]) for record in built["records"]}
+        assert ("standing.granted", made.standing.id) in kinds
+        assert {"standing.used", "decision.made", "execution.finished"} <= {kind for kind, _ in kinds}
