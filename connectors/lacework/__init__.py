@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from bot.ports import Page
+from connectors.lacework.check import check
 from connectors.lacework.mapping import SOURCE, LaceworkMapper
+from connectors.lacework.options import LaceworkOptions
+from connectors.lacework.poller import make_poller
 from connectors.lacework.shapes import understand
+from connectors.lacework.webhook import make_webhook
+from connectors.lacework.write_back import make_write_back
+from connectors.options import described
 from connectors.reading import read as read_objects
 from connectors.registry import Connector
 
@@ -20,7 +26,21 @@ def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
 MANIFEST = Connector(
     name=SOURCE,
     title="Lacework / FortiCNAPP",
-    capabilities=frozenset({"file"}),
+    capabilities=frozenset({"file", "poll", "webhook", "write_back"}),
     mapper=LaceworkMapper,
     read=read,
+    poller=make_poller,
+    check=check,
+    options=described(LaceworkOptions),
+    webhook=make_webhook,
+    write_back=make_write_back,
+    unverified=(
+        "rate-limit headers (Retry-After and RateLimit-Reset are understood; else the wait is to the next full hour)",
+        "the status In Progress of an alert",
+        "the status words of ComplianceEvaluations/search beside NonCompliant and Compliant",
+        "whether lastUserUpdatedTime is set when Lacework itself closes an alert (these are read again each sweep)",
+        "whether the webhook channel sends a user and password that stand in its URL",
+        "that every running host is evaluated at least once in 26 hours",
+        "where an alert says why it was closed (closeReason and similar members are understood)",
+    ),
 )

@@ -106,6 +106,11 @@ def undecided(status: Any) -> bool:
     return squeezed(text(status, 64)) in UNDECIDED
 
 
+def blind(status: Any) -> bool:
+    """Something that is there could not be looked at (other than what a person has to judge by hand)."""
+    return squeezed(text(status, 64)) in ("couldnotassess", "notassessed")
+
+
 def moment(value: Any) -> datetime | None:
     """Every way Lacework writes a time: ISO, epoch seconds or milliseconds (also as a string), RFC 1123,
     ``27 May 2021 17:00 GMT``; ``""`` and ``"0"`` are "never"."""
