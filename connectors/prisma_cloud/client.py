@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from bot.domain.errors import ConnectorError, Gone, Refused, Relogin
+from bot.domain.errors import ConnectorError, Gone, Refused, Relogin, RetryLater
 from connectors.http import Answer, HttpClient, Pace, Rule, Token, TokenLogin
 from connectors.prisma_cloud.options import PrismaOptions
 from connectors.prisma_cloud.words import first, fold, said
@@ -39,6 +39,8 @@ class NotRemediable(Refused):
 
 def verdict(answer: Answer) -> ConnectorError | None:
     """What the keys in ``x-redlock-status`` or the error body mean, beyond the status."""
+    if 200 <= answer.status < 300 and _cut(answer.body):
+        return RetryLater("the answer of Prisma Cloud was cut off")
     if answer.status < 400 or answer.status in _AGAIN:
         return None
     keys = reasons(answer)
@@ -54,6 +56,12 @@ def verdict(answer: Answer) -> ConnectorError | None:
     if answer.status in (400, 405) and keys:
         return Refused(told)
     return None
+
+
+def _cut(body: bytes) -> bool:
+    """A JSON object or array without its end."""
+    end = {b"{": b"}", b"[": b"]"}.get(body[:64].lstrip()[:1])
+    return end is not None and body[-64:].rstrip()[-1:] != end
 
 
 def reasons(answer: Answer) -> tuple[str, ...]:
