@@ -1,4 +1,4 @@
-"""``gatehouse``: demo, serve, worker, ingest, findings, check, db, ledger, policy.
+"""``gatehouse``: demo, serve, worker, ingest, findings, check, db, ledger, policy, standing.
 
 Exit codes: 0 done, 1 the answer is no (a check failed, something was lost), 2 wrong use or settings.
 """
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.cli import ledger, policy
+from bot.cli import ledger, policy, standing
 from bot.cli.common import Config, Json, errors, print_json, read_settings
 from bot.domain.errors import BadInput
 
@@ -28,6 +28,7 @@ db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db_app, name="db")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")
+app.add_typer(standing.app, name="standing")
 
 
 def _version(value: bool) -> None:
