@@ -15,7 +15,7 @@ UNSAFE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 # An emoji code is a name between colons; custom names may be of any letters.
-EMOJI_CODE = re.compile(r":(?=[^\s:<>]{1,100}:)")
+EMOJI_CODE = re.compile(r":(?=[^\s:]{1,100}:)")
 OURS = re.compile(
     r"(<[^<>\n]*>|`[^`\n]*`)"
 )  # in finished mrkdwn: a mention, a date, or code, where nothing is formatted
