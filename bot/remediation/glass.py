@@ -62,7 +62,7 @@ class Glass(Office):
         click: str = "",
     ) -> RequestView:
         made = short_hash("glass", click, prefix="req-") if click else ""
-        why = clean(reason, REASON_MAX)
+        why = clean(reason, REASON_MAX).strip()
         return settle(await self._db.write(self._break, plan_id, plan_hash, revision, actor, why, typed.strip(), made))
 
     def _break(
@@ -167,7 +167,7 @@ class Glass(Office):
 
     async def review(self, glass_id: str, actor: Actor, *, justified: bool, comment: str) -> GlassView:
         """Another permitted person says whether it was justified. Once."""
-        outcome = await self._db.write(self._review, glass_id, actor, justified, clean(comment, REASON_MAX))
+        outcome = await self._db.write(self._review, glass_id, actor, justified, clean(comment, REASON_MAX).strip())
         if isinstance(outcome, GatehouseError):
             raise outcome
         return outcome
