@@ -49,6 +49,18 @@ def test_the_example_of_the_documentation_passes_and_every_case_is_listed() -> N
     assert {outcome["came"] for outcome in outcomes} == {"allow", "deny"}
 
 
+def test_the_cases_in_the_documentation_hold_for_the_policy_in_the_documentation(here: Path) -> None:
+    text = (ROOT / "docs" / "policy.md").read_text("utf-8")
+    cedar = text.split("```cedar\n")[1].split("```")[0]
+    cases = next(part.split("```")[0] for part in text.split("```yaml\n")[1:] if "\ntests:" in part)
+    (here / "policy.cedar").write_text(cedar, "utf-8")
+    (here / "cases.yml").write_text(cases, "utf-8")
+    (here / "gatehouse.yml").write_text("governance: {policies: policy.cedar}\n", "utf-8")
+    done = runner.invoke(app, ["policy", "test", "cases.yml", "--json"])
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(done.stdout)["tests"]) == 3
+
+
 def test_a_case_that_comes_out_otherwise_is_named_and_exits_1(here: Path) -> None:
     cases = here / "cases.yml"
     cases.write_text(
