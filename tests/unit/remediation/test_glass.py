@@ -467,3 +467,53 @@ async def test_a_vote_after_the_glass_was_broken_finds_the_request_ended(glass):
     await _break(glass, "UANN")
     with pytest.raises(Stale, match="already voided"):
         await glass.vote(waiting, "UABE", Choice.APPROVE)
+
+
+# --- its message ------------------------------------------------------------------------------------------------------
+
+
+class _Chat:
+    """Keeps what was posted and how it was changed."""
+
+    platform = "slack"
+
+    def __init__(self) -> None:
+        self.posted: list[Any] = []
+        self.updated: list[tuple[Any, str]] = []
+
+    async def post(self, message: Any) -> str:
+        self.posted.append(message)
+        return f"{len(self.posted)}.0"
+
+    async def update(self, message: Any, message_id: str) -> None:
+        self.updated.append((message, message_id))
+
+
+async def test_its_message_is_posted_once_and_shows_the_outcome_and_the_review_in_place(glass):
+    from bot.delivery import Deliverer
+
+    board = Board(glass.db, glass.settings, glass.catalog, glass.clock, policy=glass.policy)
+    chat = _Chat()
+    deliverer = Deliverer(glass.db, board, {"slack": chat}, glass.clock, "w", glass.ids, fallback=())
+
+    async def send() -> None:
+        for _ in range(40):
+            glass.clock.pass_(seconds=2)
+            await deliverer.work_once()
+
+    request = await _break(glass, "UANN")
+    await send()
+    loud = [m for m in chat.posted if m.kind == "glass"]
+    assert sorted(m.channel for m in loud) == ["C1", "COPS"]
+    await _run(glass, request)
+    held = await _only(glass)
+    await send()
+    abe = await glass.actor("UABE")
+    await glass.approvals.glass.review(held.id, abe, justified=True, comment="the leak was real")
+    await send()
+    assert len([m for m in chat.posted if m.kind == "glass"]) == 2
+    shown = [m.view for m, _ in chat.updated if m.kind == "glass" and m.channel == "COPS"]
+    assert [(v.outcome, v.justified) for v in shown] == [
+        (ExecutionState.SUCCEEDED, None),
+        (ExecutionState.SUCCEEDED, True),
+    ]
