@@ -51,6 +51,8 @@ def verdict(answer: Answer) -> ConnectorError | None:
         return NotRemediable(told, mend="Fix it by the recommendation, or with a playbook of ours.")
     if answer.status in (400, 404) and any(key in keys for key in _GONE):
         return Gone(told)
+    if answer.status == 401 and keys:
+        return Relogin(told, mend="The access key is not (or no longer) good: renew it in the settings.")
     if answer.status == 403:
         return Refused(told, mend="The access key's role lacks this right: see docs/sources/prisma_cloud.md.")
     if answer.status in (400, 405) and keys:
