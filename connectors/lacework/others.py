@@ -86,6 +86,7 @@ _NAMES: tuple[tuple[frozenset[str], frozenset[str], str], ...] = tuple(
         ("contractId", "", "contract information"),
         ("NUM_RECOMMENDATIONS", "", "summary of a report"),
         ("entity_type", "entity_key entity_uuid", "entity"),
+        ("reason comment", "", "request to close an alert"),
         ("timeFilter", "filters returns dataset", "search request"),
         ("osPkgInfoList", "", "scan request"),
         ("alertProfiles", "", "alert profile"),
