@@ -170,8 +170,6 @@ def _happening(view: CauseView) -> list[Part]:
     undo_waits = view.request is not None and view.request.kind is PlanKind.UNDO
     if view.execution and (view.stage is not Stage.WAITING or undo_waits):
         parts.append(Section(_execution_lines(view.execution)))
-    if view.request and view.request.glass and view.stage is not Stage.WAITING:
-        parts.append(Section(glass_lines(view.request.glass)))
     if view.stage is Stage.SNOOZED and view.snoozed_until:
         by: Line = (" by ", view.snoozed_by) if view.snoozed_by else ()
         parts.append(Section((("💤 Snoozed until ", When(view.snoozed_until, "date"), *by),)))

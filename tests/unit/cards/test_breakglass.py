@@ -69,7 +69,7 @@ def test_a_late_review_says_so() -> None:
 
 def test_the_cause_and_the_status_show_it() -> None:
     shown = blockkit.message(build.cause_card(cause("x", Stage.FIXED, request=request("x", glass=glass()))))
-    assert "Glass broken by" in json.dumps(shown)
+    assert json.dumps(shown).count("Glass broken by") == 1
     payload = blockkit.message(build.status_card(status("x").model_copy(update={"glasses": (glass(),) * 7})))
     assert "7 reviews open" in json.dumps(payload)
     assert "and 2 more" in json.dumps(payload)
