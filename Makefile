@@ -5,7 +5,7 @@ PYTEST ?= -n auto
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test test-faults test-histories lint format install bench lab clean
+.PHONY: demo test test-faults test-faults-nightly test-histories lint format install bench lab clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' || \
@@ -28,6 +28,10 @@ test: lint
 # Every call of the approval loop fails once in every way: docs/reliability.md.
 test-faults: $(STAMP)
 	$(BIN)/python -m tests.faults.everything $(FAULTS)
+
+# The same with a real process and SIGKILL at each call, on SQLite and on PostgreSQL. KILLS="--sample 100 --database sqlite"
+test-faults-nightly: $(STAMP)
+	$(BIN)/python -m tests.faults.sigkill $(KILLS)
 
 # Two real replicas under attack, judged offline: docs/reliability.md. HISTORIES="--rounds 50 --seconds 30 --keep FOLDER"
 test-histories: $(STAMP)

@@ -131,10 +131,12 @@ class FaultyCheckpoints(checkpoints.Checkpoints):
 
 
 class Process:
-    def __init__(self, folder: Path, gate: Gate, clock: Clock, ids: Ids, cloud: Cloud, chat: Chat) -> None:
+    def __init__(
+        self, folder: Path, gate: Gate, clock: Clock, ids: Ids, cloud: Cloud, chat: Chat, url: str = ""
+    ) -> None:
         self.life, self.clock = Life(), clock
         life, made = self.life, settings(folder)
-        self.db = FaultyDatabase(f"sqlite:///{folder}/gatehouse.db", gate, life)
+        self.db = FaultyDatabase(url or f"sqlite:///{folder}/gatehouse.db", gate, life)
         client, session, book, rules = chat.client(life), cloud.of(life), Book(), policy()
         directory = SlackDirectory(client, made, clock, team="T1")
         people = People(self.db, made, {Platform.SLACK: directory}, clock, ids)
@@ -167,6 +169,9 @@ class Process:
         await run.page(Mapper(), Page(items=[raw]))
         await run.finish()
 
+    def acked(self) -> None:
+        """The platform has its acknowledgement now."""
+
     async def deliver(self, body: dict[str, Any]) -> bool:
         """Hand the platform's delivery to the handler. Whether it was acknowledged."""
         acked = False
@@ -176,6 +181,7 @@ class Process:
             if self.life.dead:
                 raise Killed
             acked = True
+            self.acked()
 
         on = slack._on_submission(self.desk, self.engine.settings) if "view" in body else slack._on_action(self.desk)
         task = asyncio.ensure_future(on(ack, body))  # type: ignore[arg-type]

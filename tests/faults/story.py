@@ -56,13 +56,16 @@ class Story:
     def __init__(self, folder: Path, empty: Path, fault: Fault | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(empty, folder / "gatehouse.db")
-        self.folder, self.gate, self.clock, self.ids = folder, Gate(fault), Clock(), Ids()
+        self.folder, self.gate, self.clock, self.ids = folder, self._gate(fault), Clock(), Ids()
         self.cloud = Cloud(self.gate, self._recorded)
         self.chat = Chat(self.gate)
         self.facts = sqlite3.connect(folder / "gatehouse.db", isolation_level=None)
         self.process = self._start()
         self.starts, self.numbers = 1, 0
         self.clicks: list[Click] = []
+
+    def _gate(self, fault: Fault | None) -> Gate:
+        return Gate(fault)
 
     def _start(self) -> Process:
         return Process(self.folder, self.gate, self.clock, self.ids, self.cloud, self.chat)
@@ -274,7 +277,7 @@ class Story:
                 " JOIN executions x ON x.id = s.execution_id JOIN decisions d ON d.id = x.decision_id"
                 " JOIN plans p ON p.id = x.plan_id JOIN approval_requests r ON r.id = d.request_id"
                 " LEFT JOIN votes v ON v.request_id = r.id AND v.choice = 'approve' AND v.plan_hash = p.hash"
-                " WHERE s.id = ? GROUP BY s.id", effect.key,
+                " WHERE s.id = ? GROUP BY s.id, d.outcome, d.covers, p.hash, r.plan_hash, s.call", effect.key,
             )  # fmt: skip
             if not found:
                 yield f"{effect.call['operation']} belongs to no step"
@@ -300,7 +303,7 @@ class Story:
         for request, state in self.rows("SELECT id, state FROM approval_requests WHERE state = 'pending'"):
             yield f"request {request} is {state} after its expiry"
         for execution, decisions in self.rows(
-            "SELECT id, decision_id FROM executions GROUP BY decision_id HAVING count(*) > 1"
+            "SELECT min(id), decision_id FROM executions GROUP BY decision_id HAVING count(*) > 1"
         ):
             yield f"decision {decisions} has more executions than {execution}"
         statuses = {row[0] for row in self.rows("SELECT status FROM findings")}
