@@ -128,6 +128,20 @@ class Deliverer:
             stopping.cancel()
             if sending:
                 await asyncio.wait(sending, timeout=self._call_seconds)
+            if all(task.done() for task in sending):
+                await self._release()
+
+    async def _release(self) -> None:
+        """An orderly stop: what this worker still holds (its calls are over) is free for the others at once. Such a
+        message stays in doubt: whoever takes it looks for it before sending."""
+        o, now = OUTBOX.c, self._clock.now()
+        mine = and_(o.state == "sending", o.leased_by == self._worker, o.leased_until > now)
+        try:
+            await self._db.write(
+                lambda conn: conn.execute(update(OUTBOX).where(mine).values(leased_until=now)) and None
+            )
+        except Exception:
+            log.exception("leases of the outbox could not be given back; they run out")
 
     async def requeue(self, outbox_id: str) -> bool:
         """Put a dead or unknown message back into its channel's queue. False when there is no such message."""

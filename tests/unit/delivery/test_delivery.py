@@ -535,3 +535,23 @@ async def test_being_told_to_wait_while_looking_does_not_end_the_doubt(world: Wo
     await world.drain(8)
     assert world.states() == ["sent"]
     assert len(world.chat.posted) == 1
+
+
+async def test_an_orderly_stop_gives_back_what_it_could_not_record(world: World) -> None:
+    world.queue("direct", "", line="x")
+    stop = asyncio.Event()
+    recorded = world.deliverer._sent, world.deliverer._postpone
+
+    def away(*_args: Any) -> None:
+        stop.set()
+        raise RuntimeError("the database was away")
+
+    world.deliverer._sent = world.deliverer._postpone = away  # type: ignore[method-assign]
+    await world.deliverer.run(stop, idle=0.01)
+    (row,) = world.rows()
+    assert row.state == "sending"
+    world.deliverer._sent, world.deliverer._postpone = recorded  # type: ignore[method-assign]
+    other = world.worker("w2")
+    assert await other.work_once() == 1  # at once, the lease is not waited for
+    assert world.states() == ["sent"]
+    assert len(world.chat.posted) == 1  # it was looked for first
