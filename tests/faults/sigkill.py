@@ -48,6 +48,7 @@ KILLS: dict[str, tuple[str, ...]] = {
     "file": ("kill-before", "torn", "kill-after"),
 }
 CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.faults.child"])
 
 
 class RealProcess:
@@ -251,7 +252,6 @@ def report(which: str, calls: Calls, results: Sequence[tuple[Fault, list[str]]])
 
 def main(told: argparse.Namespace) -> int:
     logging.disable(logging.CRITICAL)
-    CONTEXT.set_forkserver_preload(["tests.faults.child"])
     failed = 0
     for which in told.database or ("sqlite", "postgresql"):
         began, results = time.monotonic(), list[tuple[Fault, list[str]]]()
