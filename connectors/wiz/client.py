@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -158,6 +158,12 @@ class WizClient:
         if not token:
             raise Relogin("Wiz's login gave no token", mend="Check auth_url and audience.")
         return Token(SecretStr(token), fraction(found.get("expires_in"), 1, 1e7) or 3600.0)
+
+    async def skew(self) -> timedelta:
+        """Wiz's clock minus ours, by the last answer; before the first one by the login's."""
+        if self.http.traffic.skew is None:
+            await self.auth.headers(self.http)
+        return self.http.traffic.skew or self._door.traffic.skew or timedelta()
 
     async def query(self, words: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         return await self._ask(self.http, words, variables, reads=True)

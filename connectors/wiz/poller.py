@@ -52,21 +52,21 @@ class WizPoller:
         for kind in self._options.kinds:
             mine = dict(state[kind]) if isinstance(state.get(kind), dict) else {}
             window = mine.get("window") if isinstance(mine.get("window"), dict) else None
+            end = now + await self._client.skew()
             if window is None or window.get("what") != "open":
-                if window := window or self._next(kind, mine, now):
+                if window := window or self._next(kind, mine, end):
                     async for page in self._changes(kind, state, mine, window):
                         yield page
                 window = None
             if kind in _OPEN and (window or self._due(mine, now)):
-                async for page in self._open(kind, state, mine, window, now):
+                async for page in self._open(kind, state, mine, window, now, end):
                     yield page
 
     # --- changes
 
-    def _next(self, kind: str, mine: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
+    def _next(self, kind: str, mine: Mapping[str, Any], end: datetime) -> dict[str, Any] | None:
         """The window to read now; None where the first read of everything open comes instead."""
         until, overlap = when(mine.get("until")), timedelta(minutes=self._options.overlap_minutes)
-        end = self._wiz_time(now)
         if until is None:
             if not self._options.backfill_days and kind in _OPEN:
                 return None
@@ -74,9 +74,6 @@ class WizPoller:
         else:
             start = min(until, end) - overlap
         return {"what": "changes", "start": _iso(start), "end": _iso(end), "token": None, "best": None}
-
-    def _wiz_time(self, now: datetime) -> datetime:
-        return now + (self._client.http.traffic.skew or timedelta())
 
     async def _changes(
         self, kind: str, state: dict[str, Any], mine: dict[str, Any], window: dict[str, Any]
@@ -136,11 +133,17 @@ class WizPoller:
         return last is None or now - last >= timedelta(hours=self._options.full_hours)
 
     async def _open(
-        self, kind: str, state: dict[str, Any], mine: dict[str, Any], window: Mapping[str, Any] | None, now: datetime
+        self,
+        kind: str,
+        state: dict[str, Any],
+        mine: dict[str, Any],
+        window: Mapping[str, Any] | None,
+        now: datetime,
+        end: datetime,
     ) -> AsyncIterator[Page]:
         """``window`` of a read that a crash broke off is gone on with; but only one in one piece proves absence."""
         first = when(mine.get("full")) is None
-        window = dict(window or {"what": "open", "end": _iso(self._wiz_time(now)), "token": None})
+        window = dict(window or {"what": "open", "end": _iso(end), "token": None})
         whole = window["token"] is None
         used: set[str] = set()
         restarted = False
@@ -184,7 +187,10 @@ class WizPoller:
         return tuple(scope(_OF[kind], level, end) for level in self._levels(kind) or _LEVELS for end in more)
 
     def _levels(self, kind: str) -> tuple[str, ...]:
-        return self._options.vulnerability_severities if kind == "vulnerabilities" else self._options.severities
+        asked = self._options.vulnerability_severities if kind == "vulnerabilities" else self._options.severities
+        # the lowest has another name in issues and detections than in findings
+        low = ("NONE", "INFORMATIONAL") if kind in ("issues", "detections") else ("INFORMATIONAL", "NONE")
+        return tuple(dict.fromkeys(low[1] if level == low[0] else level for level in asked))
 
     def _filters(self, kind: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
