@@ -77,8 +77,8 @@ def account_of(*holders: Any, resource: str = "", policy: str = "") -> Account:
     """From whatever spells account, subscription, project or cluster."""
     provider = provider_of_resource(resource)
     for holder in holders:
-        if isinstance(holder, str) and holder:
-            return Account(uid=holder[:256], provider=provider or provider_of(policy))
+        if isinstance(holder, str) and text(holder, 256):
+            return Account(uid=text(holder, 256), provider=provider or provider_of(policy))
         low = {squeezed(str(k)): v for k, v in list(obj(holder).items())[:100]}
         found = next(((name, said) for name in _ACCOUNTS if (said := text(low.get(name), 256))), None)
         if found:
