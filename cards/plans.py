@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.domain.decisions import ApprovalRule
 from bot.domain.plans import Change, PlanKind, Reversibility
-from bot.domain.views import HomeView, Option, OptionView, PlanView, RequestView
+from bot.domain.views import HomeView, Option, OptionView, PlanView, RequestView, StandingRef
 
 from .breakglass import offer_parts
 from .causes import cause_lines, request_lines, status_parts
@@ -71,7 +71,7 @@ def plan_card(view: PlanView) -> Card:
     if view.request:
         body.append(Section(request_lines(view.request), heading="The request"))
     if view.standing:
-        body.append(Section((standing_line(view.standing, "The fix was made under"),)))
+        body += _standing(view.standing, view.standing_note, undo=plan.kind is PlanKind.UNDO)
     body += _options(view)
     body += offer_parts(view)
     if view.pre_approve:
@@ -91,6 +91,13 @@ def plan_card(view: PlanView) -> Card:
             ("Plan ", Code(plan.id), " · hash ", Code(view.plan_hash[:12]), ". An approval is for exactly this plan."),
         ),
     )
+
+
+def _standing(ref: StandingRef, note: str, *, undo: bool) -> list[Part]:
+    lines: list[Line] = [standing_line(ref, "The fix was made under" if undo else "Fixes like this run under")]
+    if note:
+        lines.append((f"This one was left to people: {note}",))
+    return [Section(tuple(lines))]
 
 
 def choices(view: PlanView) -> tuple[Option, ...]:

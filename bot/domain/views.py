@@ -241,7 +241,8 @@ class PlanView(_View):
     expires_at: datetime
     request: RequestView | None = None
     options: tuple[OptionView, ...] = ()
-    standing: StandingRef | None = None  # of the fix that an undo takes back
+    standing: StandingRef | None = None  # in force for fixes like this; for an undo: what the fix was made under
+    standing_note: str = ""  # why it left this very one to people
     pre_approve: bool = False  # this person may approve the like in advance
     glass: GlassOffer | None = None
 

@@ -31,7 +31,7 @@ from .glass import Glass
 from .office import AGAIN, REASON_MAX, Lent, Office, settle
 from .planning import Planner
 from .policy_moves import Moved, PolicyMoves
-from .standing_guard import may_pre_approve, standing_of_undo
+from .standing_guard import may_pre_approve, standing_of
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class Approvals(Office):
         options = tuple(
             self._option(conn, option, actor, plan, held, rule, cause, could, lent, votes) for option in Option
         )
+        standing, note = standing_of(conn, self._people, plan, cause.owner)
         return PlanView(
             cause_id=cause.id,
             cause_title=cause.title,
@@ -121,7 +122,8 @@ class Approvals(Office):
             request=request,
             options=options,
             glass=self.glass.offer(conn, actor, plan, cause),
-            standing=standing_of_undo(conn, self._people, plan),
+            standing=standing,
+            standing_note=note,
             pre_approve=may_pre_approve(self._planner.catalog, self._policy, actor, plan, cause.owner),
         )
 

@@ -257,13 +257,32 @@ def may_pre_approve(catalog: PlaybookCatalog, policy: Policy, actor: Actor, plan
     return permitted and not never(info)
 
 
-def standing_of_undo(conn: Connection, people: People, plan: Plan) -> StandingRef | None:
-    """What the fix that this plan takes back was made under."""
-    held = store.of_execution(conn, plan.undoes) if plan.undoes else None
+def standing_of(conn: Connection, people: People, plan: Plan, owner: str) -> tuple[StandingRef | None, str]:
+    """For an undo what the fix was made under; for a fix what is in force for its like, and why it left this to people.
+
+    By what is stored alone: to show it, never to decide by it.
+    """
+    if plan.undoes:
+        held, note = store.of_execution(conn, plan.undoes), ""
+    else:
+        live = (each for each in store.every(conn, (StandingState.ACTIVE,)) if _means(each.facts, plan, owner))
+        held = next(live, None)
+        look = store.looked(conn, held.facts.id, plan.cause_id) if held else None
+        note = look.why if look and look.mark == store.mark_of(conn, plan.cause_id) else ""
     if held is None:
-        return None
+        return None, ""
     by = tuple(people.person_in(conn, grant.principal_id) for grant in held.grants)
-    return StandingRef(id=held.facts.id, by=by, scope=held.facts.scope.words, until=held.facts.ends_at)
+    return StandingRef(id=held.facts.id, by=by, scope=held.facts.scope.words, until=held.facts.ends_at), note
+
+
+def _means(facts: StandingApproval, plan: Plan, owner: str) -> bool:
+    scope = facts.scope
+    return (
+        (facts.playbook, facts.playbook_version) == (plan.playbook, plan.playbook_version)
+        and scope.environment in {"", plan.environment}
+        and (not scope.account or (scope.account,) == plan.account_ids)
+        and scope.owner in {"", owner}
+    )
 
 
 def never(info: PlaybookInfo) -> str:

@@ -82,6 +82,8 @@ class Runs:
     async def _work(self, held: store.Held, left: int) -> tuple[int, int]:
         """Uses made and causes looked at."""
         facts, now = held.facts, self._clock.now()
+        if await self._db.read(store.used_since, facts.id, now - store.HOUR) >= facts.cap:
+            return 0, 0  # nobody's membership is read while nothing could run
         waiting = await self._db.read(self._waiting, facts, now, left)
         if not waiting:
             return 0, 0
@@ -120,7 +122,7 @@ class Runs:
                 break
             mark = store.mark_of(conn, cause_id)
             looked = store.looked(conn, facts.id, cause_id)
-            if looked and looked[0] == mark and looked[1] > now - store.HOUR:
+            if looked and looked.mark == mark and looked.at > now - store.HOUR:
                 continue
             if mark and not _left_to_people(conn, cause_id) and _attempt(conn, cause_id, mark, now) is not None:
                 found.append((cause_id, mark))

@@ -235,10 +235,17 @@ def candidates(conn: Connection, facts: StandingApproval, now: datetime) -> list
     return [row.id for row in conn.execute(query)]
 
 
-def looked(conn: Connection, standing_id: str, cause_id: str) -> tuple[str, datetime] | None:
-    """The mark and the time of the last look."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    mark: str
+    at: datetime
+    why: str
+
+
+def looked(conn: Connection, standing_id: str, cause_id: str) -> Look | None:
+    """The last look at a cause that was left to people."""
     row = conn.execute(select(LOOKS).where(LOOKS.c.standing_id == standing_id, LOOKS.c.cause_id == cause_id)).first()
-    return (row.mark, utc(row.at)) if row else None
+    return Look(row.mark, utc(row.at), row.why) if row else None
 
 
 def look(conn: Connection, standing_id: str, cause_id: str, mark: str, why: str, now: datetime) -> None:

@@ -16,12 +16,15 @@ from bot.domain.standing import StandingScope, StandingState
 from bot.evidence.pack import Question, build
 from bot.ports import Verification
 from bot.remediation.standing import scope_of
+from bot.settings import OwnerSettings
 from bot.store import plans
 from bot.store import standing as store
 from bot.store.tables import CauseRow, FindingRow
+from cards.blockkit import modal
+from cards.plans import plan_card
 
 from .conftest import ACCOUNT
-from .standing_kit import ANYWHERE, StandingWorld
+from .standing_kit import ANYWHERE, IN_DEV, StandingWorld
 
 FINDINGS = FindingRow.__table__  # type: ignore[attr-defined]
 CAUSES = CauseRow.__table__  # type: ignore[attr-defined]
@@ -339,6 +342,53 @@ async def test_a_rule_that_asks_for_more_approvals_than_were_given_leaves_it_to_
     assert await world.standings.tick() == 0
     assert (await world.standings.list(await world.actor("UANN")))[0].standing.state is StandingState.ACTIVE
     await world.db.close()
+
+
+async def test_the_plan_says_what_is_in_force_and_why_it_was_left_to_people(world):
+    made = await world.grant()
+    world.book.labels["hall"] = {"env": "prod"}
+    assert await world.standings.tick() == 0
+    view = await world.approvals.look(world.cause, await world.actor("UABE"))
+    assert view.standing is not None
+    assert (view.standing.id, [person.id for person in view.standing.by]) == (made.standing.id, ["ann"])
+    assert "hall is in prod, not in dev" in view.standing_note
+    shown = json.dumps(modal(plan_card(view), callback_id="gh.review", submit="Send"), ensure_ascii=False)
+    assert "Fixes like this run under standing approval" in shown
+    assert "This one was left to people" in shown
+    await world.standings.revoke(made.standing.id, await world.actor("UANN"))
+    view = await world.approvals.look(world.cause, await world.actor("UABE"))
+    assert (view.standing, view.standing_note) == (None, "")
+
+
+async def test_an_owner_scope_is_held_against_the_cause_and_the_owner_tag(make):
+    world = make(policy=ANYWHERE)
+    await world.grant(scope=StandingScope(owner="platform"))
+    world.settings.routing.owners["other"] = OwnerSettings(name="Others")
+    world.book.labels["desk"] = {"team": "other"}
+    assert await world.standings.tick() == 0
+    world.clock.pass_(minutes=61)
+    world.book.labels["desk"] = {"team": "nobody we know"}
+    assert await world.standings.tick() == 0
+    world.clock.pass_(minutes=61)
+    world.book.labels["desk"] = {"colour": "red"}
+    assert await world.standings.tick() == 1
+    await world.db.close()
+
+
+async def test_more_grants_asked_for_later_suspend_what_has_fewer(world):
+    made = await world.grant()
+    world.permit(IN_DEV, standing={"quorum": 2})
+    assert await world.standings.tick() == 0
+    await _suspended(world, made.standing.id, "1 grants hold; 2 are needed")
+
+
+async def test_nobodys_membership_is_read_while_the_cap_is_reached(world):
+    await world.grant(cap=1)
+    await world.more_causes("attic", "cellar")
+    assert await world.standings.tick() == 1
+    reads = world.directory.reads
+    assert await world.standings.tick() == 0
+    assert world.directory.reads == reads
 
 
 # --- freeze, revoke, suspend -----------------------------------------------------------------------------------------
