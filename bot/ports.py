@@ -188,7 +188,8 @@ class Playbook(Protocol):
 
     Only ``inspect`` does I/O, and only reads. ``changes`` is pure and empty when nothing is to be done:
     idempotency comes from the plan. ``undo`` is pure: the changes that bring ``now`` back to ``pre``,
-    touching only what the playbook owns.
+    touching only what the playbook owns. A playbook may offer ``async tags(cloud, target) -> dict | None``: what the
+    resource is tagged with now, for standing approvals.
     """
 
     info: PlaybookInfo
