@@ -9,11 +9,14 @@ from typing import Any
 
 import orjson
 
-from connectors.orca.shapes import CVE_MARK, View, is_serving, kind_of, words
+from connectors.orca.shapes import ALERT_REF, CVE_MARK, View, is_serving, kind_of, words
 from connectors.reading import Understood
 from connectors.text import text
 
 _DEEP = 8
+_IDS = ("alert_id", "alertId", "AlertId")
+_PULL = re.compile(r"https://[^/\s]+/\S+/(?:pull|merge_requests)/\d+")
+_REFS = re.compile(r"(?<![A-Za-z0-9])orca-\d+\b")
 _LISTS = ("data", "alerts", "results", "items", "records", "hits", "events", "vulnerabilities", "event_log", "cves",
           "assets", "value", "logs", "Records", "incidents")  # fmt: skip
 _HOLDERS = ("alert", "Alert", "_source", "event", "body", "payload", "detail", "rawJSON", "rawJson", "raw_json",
@@ -56,11 +59,13 @@ def _walk(raw: Mapping[str, Any], above: Mapping[str, Any], depth: int) -> Itera
     """(kind or name, object) of everything in it."""
     if depth > _DEEP:
         return
-    if inner := _content(raw):
+    own = any(isinstance(raw.get(name), str) and ALERT_REF.fullmatch(raw[name]) for name in _IDS)
+    inner = None if own and kind_of(raw) == "alert" else _content(raw)
+    if inner:
         yield from _many(inner[1], raw, inner[0], depth)
         return
     kind = kind_of(raw)
-    if kind == "vulnerability" or (kind == "" and _cve_of(raw, above)):
+    if kind == "vulnerability" or (kind in ("", "asset") and _cve_of(raw, above)):
         yield "vulnerability", _complete(raw, above)
     elif kind == "alert":
         yield kind, raw
@@ -191,11 +196,15 @@ def _named(raw: Mapping[str, Any]) -> str:
         return "code fix"
     if status == "success" and keys <= {"status", "message", "version", "link", "id", "total_items", "data"}:
         return "status reply"
+    if keys == {"url"} and _PULL.fullmatch(text(raw["url"], 2000)):
+        return "pull request of a code fix"
     if "link" in keys and status == "success":
         return "download link"
     test = " ".join(text(raw.get(name), 200) for name in ("message", "text", "title", "test", "event", "type"))
     if re.search(r"\btest\b", test, re.I) and re.search(r"\borca\b", test, re.I):
         return "test message"
+    if any(isinstance(value, str) and _REFS.search(value[:5000]) for value in raw.values()):
+        return "text that names an alert (it is fetched by the API)"
     return ""
 
 

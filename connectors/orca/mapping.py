@@ -19,6 +19,7 @@ from bot.domain.findings import (
     FindingClass,
     OwnerHint,
     Resource,
+    Severity,
     Sighting,
     SourceStatus,
     Vulnerability,
@@ -193,6 +194,8 @@ def _record(view: View) -> dict[str, Any]:
     packages = tuple(dict.fromkeys(v.package for v in vulnerabilities if v.package))
     worst = text(view.get("cvssseverity"), 64)
     own = severity_of(worst, view.get("orcascore"), view.get("score"), view.get("severity"))
+    if own == (Severity.UNKNOWN, ""):
+        own = (_by_cvss(vulnerabilities), "")
     fixes = tuple(dict.fromkeys(f"{v.package} {v.fixed_version}".strip() for v in vulnerabilities if v.fixed_version))
     patch = "Update to " + ", ".join(fixes) if fixes else ""
     summary = plain_text(view.get("summary", "description"), resource.name)
@@ -237,6 +240,13 @@ def _record(view: View) -> dict[str, Any]:
             disposition=text(view.get("upstreamdisposition"), 128),
         ),
     }
+
+
+def _by_cvss(vulnerabilities: tuple[Vulnerability, ...]) -> Severity:
+    """The bands of CVSS 3, where nothing else is said."""
+    score = max((v.cvss for v in vulnerabilities if v.cvss is not None), default=0.0)
+    steps = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
+    return next((level for least, level in steps if score >= least), Severity.UNKNOWN)
 
 
 def _kept(**said: Any) -> dict[str, Any]:

@@ -63,9 +63,10 @@ class View:
             layers = [data, top]
         else:  # the data of the older generation holds templates: what is filled in stands above it
             layers = [_layer(top.get("state")), _layer(top.get("alertstate")), top, _layer(top.get("hdr")), data]
-        told = [_layer(_first(layers, name)) for name in ("assetdata", "asset")]
-        self.layers: list[dict[str, Any]] = [*layers, *told]
-        self.assets: list[dict[str, Any]] = [*told[1:], *_inventories(layers)]
+        nested = _layer(_first(layers, "alert"))  # a customer's template: the alert beside fields of their own
+        told = [_layer(_first([*layers, nested], name)) for name in ("assetdata", "asset")]
+        self.layers: list[dict[str, Any]] = [*layers, nested, _layer(nested.get("state")), *told]
+        self.assets: list[dict[str, Any]] = [layer for layer in (told[1], *_inventories(layers)) if layer]
 
     def get(self, *names: str) -> Any:
         return _first(self.layers, *names)
@@ -145,6 +146,8 @@ _SAYS = words(
     "assetuniqueid assettype alertlabels labels cloudprovider subjecttype name assetdata "
     "riskfindings"
 )
+_ONLY_ORCA = ("risklevel", "orcascore", "typestring", "rulesource", "assetuniqueid", "clusteruniqueid",
+              "groupuniqueid", "assetdata", "alertlabels", "createtime")  # fmt: skip
 _LOG_TYPES = words(
     "comment set_status set_score score_override set_severity snooze unsnooze dismiss verify "
     "alert_verification assign unassign"
@@ -153,8 +156,12 @@ _LOG_TYPES = words(
 
 def kind_of(raw: Mapping[str, Any]) -> str:
     """``alert``, ``vulnerability``, ``entry`` (of an alert's history), ``asset``, or "" for something else."""
+    if raw.keys() & {"scan_unique_id", "scan_id"}:
+        return ""
     view = View(raw)
     alert_id = alert_uid(view)
+    if alert_id and not ALERT_REF.fullmatch(alert_id) and not view.get(*_ONLY_ORCA):
+        return ""  # other products have alerts with ids, too
     if alert_id:
         if not view.get("risklevel", "orcascore", "typestring") and (
             isinstance(view.get("details"), dict) or (text(raw.get("type")) in _LOG_TYPES and view.get("createtime"))
@@ -162,7 +169,7 @@ def kind_of(raw: Mapping[str, Any]) -> str:
             return "entry"
         own = set().union(*(layer.keys() for layer in view.layers))
         return "alert" if len(own & _SAYS) > bool(own & {"name"} and "type" in own) else "reference"
-    if view.get("cveid") and (view.assets or view.get("assetuniqueid", "installedpackage", "assetname", "vmid")):
+    if view.get("cveid") and (view.assets or view.get("assetuniqueid", "vmassetuniqueid", "installedpackage")):
         return "vulnerability"
     if view.get("assetuniqueid") or (view.get("uiuniquefield") and view.get("newcategory", "category")):
         return "asset"
@@ -177,6 +184,9 @@ def alert_uid(view: View) -> str:
     if text(view.get("type"), 32) == "Alert" or text(view.raw.get("type"), 32) == "Alert":
         return text(view.get("name"), 200) or text(view.raw.get("id"), 200)
     name = text(view.get("name"), 200)
+    if not name and view.get("risklevel") and (title := text(view.get("typestring", "alerttype", "title"), 500)):
+        # A query that did not select the id: what stays the same of an alert, instead of losing it.
+        return f"{title}|{text(view.get('assetuniqueid', 'assetname', 'groupuniqueid'), 500)}"
     return name if ALERT_REF.fullmatch(name) and view.get("risklevel", "orcascore", "alerttype") else ""
 
 
