@@ -174,6 +174,14 @@ class SlaSettings(_Section):
     low: int = Field(180, ge=0, description="Days")
 
 
+class AskSettings(_Section):
+    """Questions about posture."""
+
+    visibility: Literal["company", "team"] = Field("company", description="What an asker may see: everything, or the "
+                                                   "findings of the own team")  # fmt: skip
+    see_everything: tuple[str, ...] = Field((), description="Roles that see everything where visibility is team")
+
+
 class SyslogSettings(_Section):
     """Where ledger events go as RFC 5424 messages; off without a host."""
 
@@ -236,6 +244,7 @@ class Settings(BaseSettings):
     governance: GovernanceSettings = Field(default_factory=lambda: GovernanceSettings())
     evidence: EvidenceSettings = Field(default_factory=lambda: EvidenceSettings())
     sla: SlaSettings = Field(default_factory=lambda: SlaSettings())
+    ask: AskSettings = Field(default_factory=lambda: AskSettings())
     people: dict[str, PersonSettings] = Field({}, description="Principal id to person")
     groups: dict[str, GroupSettings] = Field({}, description="Group id to group")
 

@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db_app, name="db")
+people_app = typer.Typer(no_args_is_help=True, help="Who the people are.")
+app.add_typer(people_app, name="people")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")
 app.add_typer(standing.app, name="standing")
@@ -74,6 +76,47 @@ def _serve(config: Path | None, *, listen: bool) -> None:
         await run(settings, stop=stop, listen=listen)
 
     asyncio.run(main())
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="In plain language.")] = "",
+    as_json: Json = False,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="The instant that is now: 2026-11-20T12:00:00Z.")] = None,
+    principal: Annotated[str | None, typer.Option("--as", help="Who asks: a principal's id.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", exists=True, dir_okay=False, help="Questions, one JSON a line.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Answer a question about posture with numbers that can be checked. It only reads."""
+    with errors():
+        from bot.cli.ask import ask_all, instant, questions
+
+        if bool(question) == bool(file):
+            raise BadInput(
+                "ask one question, or --file with questions", mend='gatehouse ask "how many criticals are open?"'
+            )
+        asked = questions(file) if file else [{"id": None, "question": question}]
+        done = ask_all(
+            read_settings(config), asked, as_of=instant(as_of), principal=principal, as_json=as_json or file is not None
+        )
+        good = asyncio.run(done)
+        raise typer.Exit(0 if good or as_json or file else 1)
+
+
+@people_app.command("import")
+def people_import(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="JSON array of principal, name, team, role.")
+    ],
+    config: Config = None,
+) -> None:
+    """Make people known: their team and role. Accounts of Slack or Teams are never bound by this."""
+    with errors():
+        from bot.cli.ask import import_people, read_people
+
+        typer.echo(f"{asyncio.run(import_people(read_settings(config), read_people(file)))} people known")
 
 
 @app.command()

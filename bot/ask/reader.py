@@ -1,0 +1,518 @@
+"""The embedded reader: a question in words to a typed query, without a model.
+
+It answers only what it understood whole: a word that nothing explains makes it ask back or say that the data does not
+hold it. Names are the company's own, a typing slip with one near match is taken for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from bot.ask import build, lexicon, refusals
+from bot.ask.parse import Elsewhere, NotUnderstood, parse
+from bot.ask.reading import Filter, Parsed, Reading, Span, Turn
+from bot.ask.scan import Mark, Phrases, Scan, common, own, scan
+from bot.ask.tokens import Token, tokens
+from bot.ask.vocabulary import GENERIC, Rule, Vocabulary, near, stem
+from bot.domain import posture as p
+from bot.domain.errors import BadInput
+
+Lookup = Callable[[str], dict[str, set[str]]]  # a word -> what in the store has it as uid or resource
+_FUTURE = re.compile(
+    r"\b(?:will|going to|next (?:month|quarter|year)|in the future|by the end of|forecast|predict|expect)\b", re.I
+)
+_WHY = re.compile(
+    r"^(?:but |and |so )?(?:why|how come|how do i|how can i|how should|how to|"
+    r"who (?:is|was) (?:to blame|responsible for)|"
+    r"whose fault|should (?:i|we)|what should|what if|do you think|can you explain|is it (?:true|ok|safe)|when will)\b",
+    re.IGNORECASE,
+)
+
+
+class Reader:
+    """Reads questions with one vocabulary; cheap to ask, dear to make (it indexes the names)."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._names: Phrases = own(vocabulary)
+        self._singles = self._single_words()
+
+    def read(
+        self, question: str, *, now: datetime, lookup: Lookup, team: str | None = None, before: Turn | None = None
+    ) -> Reading:
+        if refusals.secret(question) or refusals.order(question):
+            return Reading("refused", said="I only read and answer here; changes go through a card's buttons.")
+        text, steered = refusals.without_steering(question)
+        if steered and not text.strip():
+            return Reading("refused", said="That is no question about the findings.")
+        words = [token for token in tokens(text) if token.quoted or token.word not in {"?", "!", ".", "(", ")", ":"}]
+        if not words:
+            return Reading("clarify", said="What would you like to know?")
+        if _WHY.match(text.strip()):
+            return Reading(
+                "out_of_scope", said="I answer with numbers and lists of findings, not with reasons or advice."
+            )
+        try:
+            found = self._scan(words, now, lookup)
+            self._not_about_us(found, text)
+            parsed = parse(found, self.vocabulary, team)
+            parsed = self._turn(found, parsed, before)
+            query = build.build(parsed, now)
+        except NotUnderstood as asked:
+            return Reading("clarify", said=str(asked))
+        except Elsewhere as other:
+            return Reading("out_of_scope", said=str(other))
+        except (ValidationError, BadInput):
+            return Reading("clarify", said="I cannot put these parts together. Please ask for one thing at a time.")
+        return Reading("answered", query, parsed)
+
+    # --- words
+
+    def _scan(self, words: list[Token], now: datetime, lookup: Lookup) -> Scan:
+        found = scan(words, self._names, now)
+        self._look_up(found, lookup)
+        self._rules(found)
+        if found.left and (mended := self._mended(found)) is not None:
+            found = scan(mended, self._names, now)
+            self._look_up(found, lookup)
+            self._rules(found)
+        found.marks.sort(key=lambda mark: mark.start)
+        return found
+
+    def _look_up(self, found: Scan, lookup: Lookup) -> None:
+        """Uids and names of resources, which are too many to hold."""
+        left = []
+        for at in found.left:
+            token = found.words[at]
+            named = token.quoted or re.search(r"[\d_:/-]", token.word) is not None
+            hits = lookup(token.raw) if named and len(token.word) > 2 else {}
+            if uids := hits.get("uid"):
+                found.marks.append(Mark("uid", at, at + 1, "uid", tuple(sorted(uids)), said=token.raw))
+            elif names := hits.get("resource"):
+                found.marks.append(Mark("value", at, at + 1, "resource", tuple(sorted(names)), said=token.raw))
+            else:
+                left.append(at)
+        for mark in [m for m in found.marks if m.kind == "number" and len(found.words[m.start].word) > 3]:
+            before = found.words[mark.start - 1].word if mark.start else ""
+            named = before in {"finding", "issue", "alert", "uid", "id", "about", "is"}
+            if named and (uids := lookup(found.words[mark.start].raw).get("uid")):
+                mark.kind, mark.dim, mark.values = "uid", "uid", tuple(sorted(uids))
+        found.left = left
+        # A name in quotes or beside "finding" that nothing has is asked back, never answered with nothing.
+        for at in left:
+            token = found.words[at]
+            if token.quoted:
+                found.unknown.append(("name", token.raw))
+            elif at and found.words[at - 1].word in {"finding", "uid"} and re.search(r"\d", token.word):
+                found.unknown.append(("finding", token.raw))
+
+    def _rules(self, found: Scan) -> None:
+        """Words of a rule's title, in any order, name the rule; so do "public" and the kind of thing it is about."""
+        marks = found.marks
+        public = [m for m in marks if m.kind == "public"]
+        spare = [at for at in found.left if not found.words[at].quoted]
+        told = [at for at in spare if any(s in self.vocabulary.stems for s in stem(found.words[at].word))]
+        for mark in public:
+            told += range(mark.start, mark.end)
+        if not told:
+            return
+        stems = [s for at in sorted(told) for s in stem(found.words[at].word) if s in self.vocabulary.stems]
+        types = {value for m in marks if m.dim == "resource_type" for value in self._types(m)}
+        flags = [m for m in marks if m.kind == "flag" and m.dim == "exposed"]
+        chosen = self._chosen(set(stems), found, types)
+        if not chosen and public and len(told) == sum(m.end - m.start for m in public):
+            if types or any(m.kind == "noun" and m.dim == "resource" for m in marks) or not types:
+                for mark in public:  # nothing is called public here: reachable from the internet
+                    mark.kind, mark.dim, mark.values = "flag", "exposed", ("true",)
+            return
+        if not chosen:
+            return
+        first = min(told)
+        found.left = [at for at in found.left if at not in told]
+        for mark in public:
+            marks.remove(mark)
+        marks.append(
+            Mark(
+                "rule",
+                first,
+                first + 1,
+                "rule",
+                tuple(rule.uid for rule in chosen),
+                said=" ".join(found.words[at].raw for at in sorted(told)),
+            )
+        )
+        self._absorb(found, chosen, first, flags, told)
+
+    def _types(self, mark: Mark) -> tuple[str, ...]:
+        if mark.kind != "family":
+            return mark.values
+        wanted = {name.lower() for name in lexicon.FAMILIES[mark.values[0]]}
+        known = self.vocabulary.values.get("resource_type", {})
+        return tuple(value for key, value in known.items() if key in wanted)
+
+    def _chosen(self, stems: set[str], found: Scan, types: set[str]) -> list[Rule]:
+        """The rules whose title has all the words; of those, the ones about the things that were named."""
+        if not stems:
+            return []
+        around = {s for token in found.words if not token.quoted for s in stem(token.word)}
+        holding = [rule for rule in self.vocabulary.rules if stems <= set(rule.stems)]
+        if not holding:
+            return []
+        telling = stems - GENERIC
+        if not telling:
+            # Only common words: they must stand together in the title, two of them at least.
+            holding = [rule for rule in holding if len(stems) > 1 and _adjacent(stems, rule.stems)]
+        if types:
+            narrowed = [rule for rule in holding if types & rule.types]
+            if narrowed:
+                holding = narrowed
+            elif not any(
+                around & set(rule.stems) & {s for t in types for s in stem(t.split()[-1].lower())} for rule in holding
+            ):
+                return []
+        # Words that other marks took may single one out: "SSH open to the internet", not "SSH brute force".
+        if any(word in around for word in ("internet", "open", "expose", "exposed", "world")):
+            facing = [rule for rule in holding if {"internet", "public"} & set(rule.stems)]
+            holding = facing or holding
+        return holding
+
+    def _absorb(self, found: Scan, chosen: list[Rule], first: int, flags: list[Mark], told: list[int]) -> None:
+        """Words that belong to the rule's title are no filters of their own."""
+        shared = set.intersection(*(set(rule.stems) for rule in chosen))
+        every = set().union(*(rule.stems for rule in chosen))
+        negative = all(rule.negative for rule in chosen)
+        for mark in list(found.marks):
+            words = [s for at in range(mark.start, mark.end) for s in stem(found.words[at].word)]
+            near_it = any(abs(mark.start - at) <= 5 or abs(mark.end - at) <= 5 for at in told)
+            if mark in flags and ({"internet", "public", "exposed"} & every) and near_it:
+                found.marks.remove(mark)
+            elif mark.dim == "resource_type" and set(words) & every and mark.kind in {"value", "family"}:
+                asked = set(self._types(mark))
+                if all(not rule.types or rule.types & asked for rule in chosen) or set(words) & shared:
+                    mark.kind, mark.dim = "spoken", "resource_type"  # still says what is counted
+            elif mark.kind == "neg" and negative and any(0 <= at - mark.end <= 3 for at in told):
+                found.marks.remove(mark)
+            elif mark.kind == "age" and any("old" in rule.stems for rule in chosen):
+                days = f"{mark.data[1]:g}"
+                if all(days in rule.stems for rule in chosen):
+                    found.marks.remove(mark)
+            elif (
+                mark.kind in {"status", "ordinary", "filler"}
+                and near_it
+                and mark.kind == "status"
+                and mark.values == ("open",)
+            ):
+                if {"internet", "public"} & every and any(f.start == mark.end or f.start == mark.start for f in flags):
+                    found.marks.remove(mark)
+            elif mark.kind == "number" and set(words) & every:
+                found.marks.remove(mark)
+            elif mark.kind == "time" or mark is found.marks[-1]:
+                continue
+            elif (
+                mark.kind in {"noun"}
+                and set(words) & every
+                and near_it
+                and mark.dim in {"account", "rule", "control", "region"}
+            ):
+                found.marks.remove(mark)
+
+    # --- typing slips and unknown words
+
+    def _single_words(self) -> dict[str, set[str]]:
+        """Words that a slip may have meant, with what they stand for."""
+        found: dict[str, set[str]] = {}
+        for phrases in (common(), self._names):
+            for entries in phrases.values():
+                for words, mark in entries:
+                    if mark.kind in {"follow", "those", "neg", "and", "or", "each", "top", "exists", "vs", "that"}:
+                        continue
+                    for word in words:
+                        if word not in lexicon.FILLER and len(word) > 3 and not word.isdigit():
+                            found.setdefault(word, set()).add(
+                                f"{mark.kind}:{mark.dim}:{mark.values}" if len(words) == 1 else word
+                            )
+        for rule in self.vocabulary.rules:
+            for word in re.findall(r"[a-z]{4,}", rule.title.lower()):
+                found.setdefault(word, set()).add(word)
+        return found
+
+    def _mended(self, found: Scan) -> list[Token] | None:
+        """The words with every slip mended; None when none was."""
+        words, mended = list(found.words), False
+        for at in found.left:
+            token = words[at]
+            if token.quoted or token.word in lexicon.ELSEWHERE:
+                continue
+            whole = self._completed(token.word)
+            if whole is None:
+                close = [
+                    c
+                    for c in near(token.word, self._singles)
+                    if c[0] == token.word[0] or sorted(c) == sorted(token.word)
+                ]
+                meanings = {frozenset(self._singles[c]) for c in close}
+                if len(meanings) == 1 or len(close) == 1:
+                    whole = close[0]
+                elif close:
+                    names = ", ".join(sorted(close)[:4])
+                    raise NotUnderstood(f"I do not know “{token.raw}”. Do you mean {names}?")
+            if whole is not None:
+                words[at] = Token(whole, whole, possessive=token.possessive)
+                mended = True
+        return words if mended else None
+
+    def _completed(self, word: str) -> str | None:
+        """A name cut short: taken when one name begins so, asked back when several do."""
+        if len(word) < 4:
+            return None
+        for dimension in ("account", "app", "team", "resource_type"):
+            values = self.vocabulary.values.get(dimension, {})
+            fits = sorted({value for key, value in values.items() if re.match(rf"{re.escape(word)}[-_ ]", key)})
+            if len(fits) == 1:
+                return fits[0].lower()
+            if fits and dimension != "resource_type":
+                raise NotUnderstood(f"“{word}” fits several: {', '.join(fits[:6])}. Which one?")
+        return None
+
+    def _not_about_us(self, found: Scan, text: str) -> None:
+        """What stays unexplained decides: a name that does not exist is asked back, another subject is not ours."""
+        for what, said in found.unknown:
+            if what == "finding":
+                raise NotUnderstood(f"I know no finding {said}.")
+            if any(found.words[at].raw == said for at in found.left):
+                raise NotUnderstood(f"I know nothing called “{said}”.")
+        if any(token.word in lexicon.ELSEWHERE and not token.quoted for token in found.words) and any(
+            found.words[at].word in lexicon.ELSEWHERE for at in found.left
+        ):
+            raise Elsewhere("That is not in the findings.")
+        due = any(m.kind in {"due", "due_in", "due_at"} for m in found.marks)
+        if _FUTURE.search(refusals.without_quotes(text)) and not due:
+            raise Elsewhere("I answer what is and what was, not what will be.")
+        if any(m.kind == "due" for m in found.marks):
+            raise NotUnderstood("Due when? Say “due in the next 7 days”, or “overdue”.")
+        for at in found.left:
+            token = found.words[at]
+            before = [found.words[n].word for n in range(max(0, at - 3), at)]
+            after = found.words[at + 1].word if at + 1 < len(found.words) else ""
+            kinds = {
+                "team": "team",
+                "teams": "team",
+                "squad": "team",
+                "account": "account",
+                "accounts": "account",
+                "app": "app",
+                "application": "app",
+                "subscription": "account",
+                "project": "account",
+                "region": "region",
+                "environment": "env",
+                "product": "product",
+                "scanner": "product",
+                "tool": "product",
+            }
+            slot = next((kinds[w] for w in reversed(before) if w in kinds), "") or kinds.get(after, "")
+            owned = " ".join(before).endswith(
+                ("owned by", "belong to", "belongs to", "belonging to", "assigned to", "by team")
+            )
+            if slot or owned or token.possessive:
+                dimension = slot or "team"
+                names = sorted(set(self.vocabulary.values.get(dimension, {}).values()))
+                known = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+                where = {"env": "environment"}.get(dimension, dimension)
+                raise NotUnderstood(f"I know no {where} “{token.raw}”. There are: {known}.")
+            if re.search(r"[-_\d]", token.word) and len(token.word) > 3:
+                raise NotUnderstood(f"I know nothing called “{token.raw}”.")
+        if found.left:
+            said = ", ".join(f"“{found.words[at].raw}”" for at in found.left[:4])
+            raise Elsewhere(f"I cannot tell what {said} means in the findings.")
+
+    # --- conversations
+
+    def _turn(self, found: Scan, parsed: Parsed, before: Turn | None) -> Parsed:
+        marks = found.marks
+        pointing = [m for m in marks if m.kind in {"those", "that"} and self._points(found, m)]
+        lead = marks[0] if marks and marks[0].start == 0 else None
+        leads = lead is not None and (
+            lead.kind in {"follow", "and", "or"} or lead.said.lower() in {"and", "only", "just", "what about"}
+        )
+        whole = self._whole(found, parsed)
+        if before is None:
+            if pointing:
+                raise NotUnderstood("Which ones? Nothing was asked before.")
+            if leads and not whole:
+                raise NotUnderstood("That goes on from something, but nothing was asked before.")
+            if not marks or not self._asks(parsed, found):
+                raise NotUnderstood("What would you like to know of the findings?")
+            return parsed
+        if not pointing and whole and not (leads and not self._complete(found)):
+            return parsed
+        return self._merged(found, parsed, before, pointing)
+
+    def _points(self, found: Scan, mark: Mark) -> bool:
+        """Whether the word points back, and is not a relative or expletive one."""
+        word = found.words[mark.start].word
+        after = found.words[mark.end].word if mark.end < len(found.words) else ""
+        before = found.words[mark.start - 1].word if mark.start else ""
+        if mark.kind == "that" and mark.dim:
+            return True
+        if mark.kind == "that":
+            return mark.end - mark.start > 1 or after == ""
+        if word == "that":
+            return after == "" or (
+                before in {"is", "of", "list", "from", "split", "break", "show"} and after not in {"are", "have", "is"}
+            )
+        if word in {"those", "these"} and after in {
+            "of",
+            "in",
+            "with",
+            "from",
+            "owned",
+            "belonging",
+            "that",
+            "which",
+            "on",
+            "without",
+            "reported",
+            "for",
+        }:
+            earlier = [m for m in found.marks if m.end <= mark.start and m.kind in {"noun", "family"}]
+            return not earlier
+        if word == "it":
+            return after == "" or before in {"is", "of", "list", "split", "break", "show", "about"}
+        if word in {"ones", "the"} and mark.said.lower() in {"ones", "the ones"}:
+            earlier = [m for m in found.marks if m.end <= mark.start and m.kind in {"noun", "family"}]
+            return not earlier and not any(m.kind in {"how"} for m in found.marks)
+        if word in {"they", "them", "their"}:
+            earlier = [
+                m
+                for m in found.marks
+                if m.end <= mark.start and (m.kind in {"noun", "family"} or m.dim in {"type", "severity"})
+            ]
+            return not earlier
+        return True
+
+    def _whole(self, found: Scan, parsed: Parsed) -> bool:
+        """A question that stands alone: it says what is asked and of what."""
+        asks = any(
+            m.kind
+            in {"how", "list", "which", "exists", "measure", "percent", "trend", "who", "compare", "net", "split"}
+            for m in found.marks
+        )
+        thing = any(m.kind in {"noun", "family", "uid", "rule", "spoken"} for m in found.marks) or any(
+            f.key in {"severity", "type", "resource_type", "cve", "rule"} for f in parsed.filters
+        )
+        return bool(parsed.kind == "detail" or (thing and (asks or len(found.words) > 4)) or parsed.sides)
+
+    def _complete(self, found: Scan) -> bool:
+        """A whole question in spite of a leading "and": it has its own asking and its own noun."""
+        first = found.marks[1] if len(found.marks) > 1 else None
+        return (
+            first is not None
+            and first.kind in {"how", "list", "which", "exists", "measure"}
+            and any(m.kind == "noun" and m.dim == "finding" for m in found.marks)
+            and len(found.words) > 7
+        )
+
+    def _asks(self, parsed: Parsed, found: Scan) -> bool:
+        return bool(parsed.kind or parsed.filters or parsed.spans or parsed.status) or any(
+            m.kind in {"noun", "family"} for m in found.marks
+        )
+
+    def _merged(self, found: Scan, new: Parsed, before: Turn, pointing: list[Mark]) -> Parsed:
+        old = before.parsed.copy()
+        if old.kind == "detail" and not new.kind:
+            raise NotUnderstood("Ask me anew, please: I am not sure what you refer to.")
+        merged = old
+        for mark in pointing:
+            if mark.kind == "that" and (mark.dim or before.by):
+                dimension = mark.dim or before.by
+                if before.first is None or before.by != dimension:
+                    raise NotUnderstood(f"Which {dimension}? The answer before named none.")
+                merged.filters = [f for f in merged.filters if f.key != dimension]
+                merged.filters.append(Filter(dimension, p.In(field=dimension, values=(before.first,)), (before.first,)))
+                merged.by, merged.limit, merged.order = "", 0, ""
+                if merged.kind == "breakdown" and not new.kind:
+                    merged.kind = "list"
+        replaced = {f.key for f in new.filters}
+        if new.sides and not old.sides:
+            merged.sides = new.sides
+        merged.filters = [f for f in merged.filters if f.key not in replaced] + new.filters
+        if new.status:
+            merged.status = list(new.status)
+        if replaced & {"overdue", "overdue_days", "due_in"} and not new.status:
+            merged.filters = [
+                f for f in merged.filters if f.key in replaced or f.key not in {"overdue", "overdue_days", "due_in"}
+            ]
+        if new.spans:
+            verb = new.spans[0].verb or (old.spans[0].verb if old.spans else "") or self._verb(old)
+            merged.spans = [Span(s.window, s.verb or verb) for s in new.spans]
+            if verb in {"closed", "muted"} and merged.status == [{"closed": "resolved", "muted": "suppressed"}[verb]]:
+                merged.status = []
+        elif (
+            old.spans
+            and any(s in {"resolved", "suppressed", "new"} for s in new.status)
+            and old.spans[0].verb in {"found", "closed", "muted"}
+        ):
+            verb = {"resolved": "closed", "suppressed": "muted", "new": "found"}[new.status[0]]
+            merged.spans = [Span(s.window, verb) for s in old.spans]
+            merged.status = []
+        for name in ("step", "measure", "of"):
+            value = getattr(new, name)
+            if value and not (name == "of" and value == "finding"):
+                setattr(merged, name, value)
+        if new.by:
+            merged.by, merged.order, merged.limit = new.by, new.order, new.limit
+            merged.kind = "breakdown"
+            merged.sides = []
+        elif new.kind and new.kind != "compare":
+            self._turn_kind(merged, new, found)
+        elif new.order or new.limit:
+            merged.order, merged.limit = new.order or merged.order, new.limit or merged.limit
+            merged.kind = merged.kind if merged.by else "list"
+        if new.sides:
+            merged.kind, merged.sides = "compare", new.sides
+        if new.part is not None:
+            merged.part, merged.kind, merged.measure = new.part, "stat", "percent"
+        if (
+            not new.filters
+            and not new.spans
+            and not new.status
+            and not new.kind
+            and not new.by
+            and not new.order
+            and not pointing
+        ):
+            raise NotUnderstood("I am not sure what you ask. Please say it in full.")
+        return merged
+
+    def _verb(self, old: Parsed) -> str:
+        return {"resolved": "closed", "suppressed": "muted"}.get(old.status[0], "") if old.status else ""
+
+    def _turn_kind(self, merged: Parsed, new: Parsed, found: Scan) -> None:
+        if (
+            new.kind == "list"
+            and merged.kind in {"breakdown", "trend", "compare"}
+            and not any(m.kind in {"list", "which", "those"} for m in found.marks)
+        ):
+            return
+        if new.kind in {"list", "count"}:
+            merged.by, merged.step, merged.measure = "", "", ""
+            merged.order, merged.limit = new.order, new.limit
+            merged.sides = []
+            if new.kind == "count":
+                merged.of = new.of if new.of != "finding" else (merged.of if merged.kind == "count" else "")
+        if new.kind == "list":
+            merged.of = ""
+        if new.kind == "trend":
+            merged.by, merged.status = "", [s for s in merged.status if s != "open"]
+        merged.kind = new.kind
+
+
+def _adjacent(stems: set[str], title: tuple[str, ...]) -> bool:
+    """Whether ``stems`` stand next to each other in ``title``."""
+    size = len(stems)
+    return any(set(title[n : n + size]) == stems for n in range(len(title) - size + 1))

@@ -1,0 +1,138 @@
+"""Ask: a question of a person, read, run within the person's rights, and put into words. It never changes anything."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.ask import phrase, run, sql, vocabulary
+from bot.ask.reader import Reader
+from bot.ask.reading import Outcome, Reading, Turn
+from bot.domain import posture as p
+from bot.domain.ids import Clock
+from bot.settings import Settings
+from bot.store import people
+from bot.store.database import Database
+
+FRESH = 60.0  # seconds that the company's words are kept
+THREADS = 1000  # conversations remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: ``principal`` is "" for nobody in particular."""
+
+    principal: str = ""
+    team: str | None = None
+    role: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """``rows`` and ``value`` as the question's kind has them; ``text`` is safe to post."""
+
+    status: Outcome
+    text: str
+    as_of: datetime
+    kind: p.Kind | None = None
+    value: float | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    total: int = 0
+    query: p.PostureQuery | None = None
+    how_read: str = ""
+
+    def contract(self, question_id: str | None) -> dict[str, Any]:
+        """The JSON object of the command line (docs/ask.md)."""
+        value = self.value
+        return {
+            "id": question_id,
+            "status": self.status,
+            "kind": self.kind.value if self.kind else None,
+            "value": None if value is None else run.number(value),
+            "rows": self.rows,
+            "query": self.query.model_dump(mode="json", exclude_defaults=False, exclude_none=True)
+            if self.query
+            else None,
+            "as_of": self.as_of.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            "text": self.text,
+        }
+
+
+class Ask:
+    def __init__(self, db: Database, settings: Settings, clock: Clock) -> None:
+        self._db, self._settings, self._clock = db, settings, clock
+        self._readers: dict[sql.Rights, tuple[datetime, Reader]] = {}
+        self._turns: OrderedDict[str, Turn] = OrderedDict()
+
+    async def asker(self, principal: str | None) -> Asker:
+        """The person as stored or as gatehouse.yml has them; a stranger has no team."""
+        return await self._db.read(self._asker, principal) if principal else Asker()
+
+    def _asker(self, conn: Connection, principal: str) -> Asker:
+        known = people.get(conn, principal)
+        if known is not None:
+            return Asker(principal, known.team or None, known.role)
+        person = self._settings.people.get(principal)
+        return Asker(principal, person.team, person.role) if person is not None else Asker(principal)
+
+    def rights(self, who: Asker) -> sql.Rights:
+        ask = self._settings.ask
+        if ask.visibility == "company" or who.role in ask.see_everything:
+            return sql.EVERYTHING
+        return sql.Rights(teams=frozenset({who.team} if who.team else ()))
+
+    async def ask(
+        self, question: str, who: Asker, *, thread: str | None = None, as_of: datetime | None = None
+    ) -> Answer:
+        """Answer ``question``; ``thread`` makes it one of a conversation; ``as_of`` is the instant that is now."""
+        now = as_of or self._clock.now()
+        before = self._turns.get(thread) if thread else None
+        answer, turn = await self._db.read(self._answer, question, who, before, now, as_of is not None)
+        if thread and turn is not None:
+            self._turns[thread] = turn
+            self._turns.move_to_end(thread)
+            while len(self._turns) > THREADS:
+                self._turns.popitem(last=False)
+        return answer
+
+    async def recompute(self, query: p.PostureQuery, who: Asker, *, as_of: datetime | None = None) -> Answer:
+        """The Check button: the same query again, now."""
+        now = as_of or self._clock.now()
+        return await self._db.read(self._run, query, who, now, as_of is not None)
+
+    def _answer(
+        self, conn: Connection, question: str, who: Asker, before: Turn | None, now: datetime, past: bool
+    ) -> tuple[Answer, Turn | None]:
+        rights = self.rights(who)
+        reader = self._reader(conn, rights)
+        reading: Reading = reader.read(
+            question, now=now, lookup=lambda word: vocabulary.lookup(conn, rights, word), team=who.team, before=before
+        )
+        if reading.outcome != "answered" or reading.query is None or reading.parsed is None:
+            return Answer(reading.outcome, phrase.plain(reading.said, 1000), now), None
+        answer = self._run(conn, reading.query, who, now, past)
+        first = next((row["label"] for row in answer.rows[:1] if "label" in row), None)
+        return answer, Turn(reading.parsed, first, reading.parsed.by)
+
+    def _run(self, conn: Connection, query: p.PostureQuery, who: Asker, now: datetime, past: bool) -> Answer:
+        frame = sql.frame(now, self._settings.sla, self.rights(who), past=past)
+        result = run.run(conn, query, frame)
+        if query.kind is p.Kind.DETAIL and not result.rows:
+            return Answer("clarify", f"I know no finding {phrase.plain(query.uid)}.", now)
+        return Answer(
+            "answered", phrase.sentence(query, result, now), now, query.kind, result.value, result.rows, result.total,
+            query, phrase.how_read(query, now),
+        )  # fmt: skip
+
+    def _reader(self, conn: Connection, rights: sql.Rights) -> Reader:
+        now = self._clock.now()
+        held = self._readers.get(rights)
+        if held is None or (now - held[0]).total_seconds() > FRESH:
+            if len(self._readers) > 100:
+                self._readers.clear()
+            held = self._readers[rights] = (now, Reader(vocabulary.load(conn, rights)))
+        return held[1]
