@@ -51,4 +51,6 @@ def described(model: type[Options]) -> tuple[tuple[str, str], ...]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as YAML writes it
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -20,8 +20,9 @@ class Auth(Protocol):
         """The headers that say who asks."""
         ...
 
-    async def rejected(self, client: HttpClient) -> bool:
-        """After a 401: True when the credential was renewed and one more try makes sense."""
+    async def rejected(self, client: HttpClient, used: Mapping[str, str] | None = None) -> bool:
+        """After a 401: True when the credential was renewed and one more try makes sense. ``used``: the headers that
+        were refused, if they are known."""
         ...
 
     def secrets(self) -> tuple[str, ...]:
@@ -33,7 +34,7 @@ class NoAuth:
     async def headers(self, client: HttpClient) -> Mapping[str, str]:
         return {}
 
-    async def rejected(self, client: HttpClient) -> bool:
+    async def rejected(self, client: HttpClient, used: Mapping[str, str] | None = None) -> bool:
         return False
 
     def secrets(self) -> tuple[str, ...]:
@@ -49,7 +50,7 @@ class StaticHeader:
     async def headers(self, client: HttpClient) -> Mapping[str, str]:
         return {self._name: f"{self._prefix}{self._secret.get_secret_value()}"}
 
-    async def rejected(self, client: HttpClient) -> bool:
+    async def rejected(self, client: HttpClient, used: Mapping[str, str] | None = None) -> bool:
         return False
 
     def secrets(self) -> tuple[str, ...]:
@@ -104,12 +105,17 @@ class TokenLogin:
             if self._token is None or self._now() >= self._until:
                 await self._renew(client, self._token)
             assert self._token is not None
-            return {self._header: f"{self._prefix}{self._token.value.get_secret_value()}"}
+            return {self._header: self._said(self._token)}
 
-    async def rejected(self, client: HttpClient) -> bool:
+    async def rejected(self, client: HttpClient, used: Mapping[str, str] | None = None) -> bool:
         async with self._lock:
-            await self._renew(client, None)
+            # Of twenty calls refused together the first renews; the others were refused with the token before.
+            if used is None or self._token is None or used.get(self._header) == self._said(self._token):
+                await self._renew(client, None)
         return True
+
+    def _said(self, token: Token) -> str:
+        return f"{self._prefix}{token.value.get_secret_value()}"
 
     async def _renew(self, client: HttpClient, old: Token | None) -> None:
         client.traffic.logins += 1

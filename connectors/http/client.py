@@ -9,7 +9,9 @@ Redirects are not followed (a token must not travel), bodies and times are bound
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,6 +29,8 @@ from connectors.http.auth import Auth, NoAuth
 from connectors.http.pace import Pace
 
 MAX_BODY = 64 << 20
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLAIN = re.compile(r"[!-~]+")
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -141,8 +145,9 @@ class HttpClient:
                 if attempt.retry_state.attempt_number > 1:
                     self.traffic.retries += 1
                 while True:
-                    answer = await self._once(method, url, params, body, form, headers or {}, safe, auth)
-                    if answer.status == 401 and auth and not renewed and await self.auth.rejected(self):
+                    who = await self.auth.headers(self) if auth else {}
+                    answer = await self._once(method, url, params, body, form, {**who, **(headers or {})}, safe)
+                    if answer.status == 401 and auth and not renewed and await self.auth.rejected(self, who):
                         renewed = True
                         continue
                     if wrong := self._wrong(answer, safe):
@@ -151,9 +156,10 @@ class HttpClient:
         raise AssertionError("unreachable: the last attempt raises")
 
     def _url(self, path: str) -> URL:
-        if "://" not in path:
+        if not _ABSOLUTE.match(path):
             return URL(self.base + path) if path.startswith("/") else URL(f"{self.base}/{path}" if path else self.base)
-        url = URL(path)
+        # as it was sent, byte for byte: such links may be signed
+        url = URL(path, encoded=bool(_PLAIN.fullmatch(path)))
         if url.origin() != URL(self.base).origin():
             raise Refused(f"{self.name} sent a link to another host ({url.host}); it is not followed")
         return url
@@ -167,11 +173,8 @@ class HttpClient:
         form: Mapping[str, str] | None,
         headers: Mapping[str, str],
         safe: bool,
-        auth: bool,
     ) -> Answer:
         said = {"Accept": "application/json", "User-Agent": "gatehouse", **self.headers}
-        if auth:
-            said |= await self.auth.headers(self)
         if body is not None:
             said["Content-Type"] = "application/json"
         said |= headers
@@ -240,7 +243,8 @@ class HttpClient:
         if not value:
             return None
         try:
-            return max(0.0, float(value))
+            seconds = float(value)
+            return max(0.0, seconds) if math.isfinite(seconds) else None
         except ValueError:
             try:
                 return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
