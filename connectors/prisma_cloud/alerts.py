@@ -105,7 +105,11 @@ def alert_id(alert: Folded) -> str:
 def to_finding(raw: Mapping[str, Any]) -> Finding:
     alert = fold(raw)
     uid = alert_id(alert)
-    policy, resource, account_part = fold(alert.get("policy")), fold(alert.get("resource")), fold(alert.get("account"))
+    policy, resource = fold(alert.get("policy")), _level(alert.get("resource"))
+    account_part = fold(alert.get("account"))
+    if isinstance(alert.get("last"), dict):  # Elastic's names, as below
+        last = fold(alert["last"])
+        alert |= {"lastseen": last.get("seen"), "lastupdated": last.get("updated"), "alerttime": alert.get("time")}
     kind = (first(policy, "policytype", "type", limit=64) or first(alert, "policytype", limit=64)).lower()
     severity, severity_word = severity_of(
         first(policy, "severity", limit=64) or first(alert, "severity", "policyseverity", limit=64)
@@ -134,7 +138,11 @@ def to_finding(raw: Mapping[str, Any]) -> Finding:
         class_uid=_class(alert, policy, kind),
         title=plain(name, 1000) or f"Prisma Cloud alert {uid}",
         desc=plain(desc),
-        rule_uid=first(alert, "policyid", limit=512) or first(policy, "policyid", "id", limit=512) or name[:512],
+        # Without any policy it must not be grouped with other alerts that lack theirs.
+        rule_uid=first(alert, "policyid", limit=512)
+        or first(policy, "policyid", "id", limit=512)
+        or name[:512]
+        or f"alert:{uid}",
         types=tuple(t for t in dict.fromkeys((kind, *listed(policy.get("policysubtypes")))) if t),
         severity=severity,
         severity_word=severity_word,
@@ -167,10 +175,31 @@ def to_finding(raw: Mapping[str, Any]) -> Finding:
     )
 
 
+def _level(value: Any) -> Folded:
+    """A resource under our names, also as Elastic nests them (``account.id``, ``region.id``, ``cloud.type``)."""
+    found = fold(value)
+    account, region, cloud = fold(found.get("account")), fold(found.get("region")), fold(found.get("cloud"))
+    if account:
+        found |= {"account": account.get("value") or account.get("name"), "accountid": account.get("id")}
+    if region:
+        found |= {"region": region.get("value"), "regionid": region.get("id")}
+    if cloud:
+        groups = fold(cloud.get("account"))
+        found |= {
+            "cloudtype": cloud.get("type"),
+            "cloudservicename": cloud.get("servicename"),
+            "cloudaccountgroups": groups.get("groups"),
+            "cloudaccountowners": groups.get("owners"),
+        }
+    if "apiname" in found:
+        found.setdefault("resourceapiname", found["apiname"])
+    return found
+
+
 def scope_of(raw: Mapping[str, Any]) -> str:
     """What a whole reading of alerts answers for: one account."""
     alert = fold(raw)
-    return _scope(_account(alert, fold(alert.get("resource")), fold(alert.get("account"))).uid)
+    return _scope(_account(alert, _level(alert.get("resource")), fold(alert.get("account"))).uid)
 
 
 def _scope(account: str) -> str:
@@ -253,7 +282,7 @@ def _resource(alert: Folded, resource: Folded, account: Account) -> Resource:
         own, name, cloud=account.provider, account=account.uid, region=region, api=api, rrn=rrn, data=members
     )
     own_tags = (
-        () if account.provider == "gcp" else members.get("tags")
+        () if account.provider == "gcp" or "items" in obj(members.get("tags")) else members.get("tags")
     )  # Google's are network tags, its labels are tags
     return Resource(
         uid=uid or account.uid or "unknown",
@@ -306,8 +335,11 @@ def _controls(policy: Folded, alert: Folded) -> tuple[Control, ...]:
     pairs: list[tuple[str, str]] = []
     for row in rows:
         one = fold(row)
-        if standard := first(one, "standardname", "standard", limit=256):
-            pairs.append((standard, first(one, "sectionid", "requirementid", "requirementname", limit=256)))
+        nested = [fold(one.get(name)) for name in ("standard", "section", "requirement")]
+        standard = first(one, "standardname", "standard", limit=256) or first(nested[0], "name", limit=256)
+        section = first(one, "sectionid", "requirementid", "requirementname", limit=256)
+        if standard:
+            pairs.append((standard, section or first(nested[1], "id", limit=256) or first(nested[2], "id", limit=256)))
     return _made(tuple(dict.fromkeys(pairs)))
 
 

@@ -50,6 +50,18 @@ _STANDARD = re.compile(r"^\(\s*(.+?)\s+-\s+([\w.]+)\s*\)\s*")
 _FIXED = re.compile(r"fixed in:?\s*(.+)", re.I | re.S)
 _CVE = re.compile(r"(?:CVE|GHSA|PRISMA|ALAS\w*|ELSA|RHSA|USN|DSA|GO|PYSEC|TEMP|OSV|RUSTSEC|SNYK|MAL)-[\w:.-]+", re.I)
 _CVSS = {Severity.CRITICAL: 5, Severity.HIGH: 4, Severity.MEDIUM: 3, Severity.LOW: 2}
+# What the webhook of an alert profile calls its deliveries -> the kind of asset.
+_DELIVERED = {
+    "containervulnerability": "image",
+    "registryvulnerability": "registry",
+    "hostvulnerability": "host",
+    "vmvulnerability": "vm",
+    "serverlessvulnerability": "function",
+    "coderepovulnerability": "codeRepo",
+    "containercompliance": "container",
+    "hostcompliance": "host",
+    "vmcompliance": "vm",
+}
 _RISKS = frozenset({"reachable from the internet", "exposed to internet", "internet reachable"})
 _KEPT = (
     "id", "cve", "cvss", "severity", "vecStr", "vector", "status", "title", "description", "text", "link", "fixLink",
@@ -81,18 +93,14 @@ def asset_of(scan: Folded) -> dict[str, Any]:
     delivery = said(scan.get("kind"), 32).lower() in ("vulnerability", "compliance")  # its own id is another each time
     ids = ("imageid", "containerid", "functionid", "functionarn", "arn")
     own = own or first(scan, *(ids if delivery else ("_id", "id", *ids)), limit=1000)
+    kind = _DELIVERED.get(kind.lower(), kind)
     if info:
         kind, name = "container", first(info, "name", "imagename", limit=1000)
     elif not kind:
-        kind = (
-            "image"
-            if tagged or own.startswith("sha256:") or ("distro" in scan and not host)
-            else "host"
-            if host
-            else ""
-        )
-    if kind == "host":
-        own, name = host or own, host or name
+        pictured = tagged or own.startswith("sha256:") or first(scan, "distro", "distroname", "imagename")
+        kind = "host" if host else "image" if pictured else "function" if "runtime" in scan else ""
+    if kind == "host":  # whatever it says of images is what runs there
+        own, name, tagged, at = host or own, host or name, "", {}
     found = {
         "kind": kind,
         "id": own or name or host or first(scan, "_id", limit=200),

@@ -167,7 +167,9 @@ def _where(event: Folded, audits: list[Folded]) -> tuple[Resource, Account]:
     elif host and host not in ("true", "false"):
         kind, uid, name = "host", cloud_id or host, host
     else:
-        kind, uid, name = "image" if image else "", image or cloud_id or of("app", "appid", "cluster"), image
+        cluster = of("cluster")
+        kind = "image" if image else "cluster" if cluster and not cloud_id else ""
+        uid, name = image or cloud_id or cluster or of("app", "appid"), image or cluster
     if kind in ("host", "function"):
         uid = provider_id(uid, name, cloud=account.provider, account=account.uid, region=region,
                           api="aws-lambda-list-functions" if kind == "function" else "")  # fmt: skip

@@ -15,7 +15,7 @@ import orjson
 
 from connectors.prisma_cloud import compute
 from connectors.prisma_cloud.events import discovered
-from connectors.prisma_cloud.words import Folded, first, fold, moment, said
+from connectors.prisma_cloud.words import Folded, first, fold, key, moment, said
 from connectors.reading import Understood
 from connectors.text import obj, seq
 
@@ -27,9 +27,15 @@ _ALERT_MARKS = frozenset(
         "name", "message", "savesearchid", "accountname", "description", "callbackurl",
     }
 )  # fmt: skip
+_OURS = frozenset({"callbackurl", "alertrulename", "alertstatus", "resourceid", "alertts", "resource"})
+_STATES = frozenset({"alerttime", "alertrules", "status", "firstseen", "reason"})
+_FORENSIC = ("process spawned", "listening port", "binary created", "runtime profile", "dns query", "container ")
 _EVENT_MARKS = frozenset(
-    {"rulename", "attacktype", "effect", "processpath", "profileid", "attackfield", "ruleappid", "audittype"}
-)
+    {
+        "attacktechniques", "verb", "allow", "rulename", "attacktype", "effect", "processpath", "profileid",
+        "attackfield", "ruleappid", "audittype",
+    }
+)  # fmt: skip
 _SCAN_MARKS = frozenset(
     {
         "id", "_id", "hostname", "host", "imagename", "repotag", "distro", "osdistro", "distroname", "scantime",
@@ -43,6 +49,10 @@ _NAMED: tuple[tuple[str, frozenset[str]], ...] = (
     ("login answer", frozenset({"token", "message"})),
     ("login answer", frozenset({"token", "customernames"})),
     ("remediation status of a vulnerability", frozenset({"remediationaction", "cveid"})),
+    ("vulnerable asset of a search (without its CVEs)", frozenset({"id", "name", "atrisk", "internetexposed"})),
+    ("closing entry of a SOAR", frozenset({"dbotincidentclose"})),
+    ("closing entry of a SOAR", frozenset({"dbotincidentreopen"})),
+    ("part of an alert without its id", frozenset({"status", "reason", "policy"})),
     ("remediation commands (the alert itself comes by /v2/alert)", frozenset({"alertidvscliscript"})),
     ("remediation commands (the alert itself comes by /v2/alert)", frozenset({"cliscript", "alertid", "description"})),
     ("vulnerable asset of a search (without its CVEs)", frozenset({"unifiedassetid", "severitycount"})),
@@ -52,11 +62,15 @@ _NAMED: tuple[tuple[str, frozenset[str]], ...] = (
     ("count of alerts by policy", frozenset({"alertcount", "policy"})),
     ("count of alerts by policy", frozenset({"alertcount", "policyid"})),
     ("count of alerts", frozenset({"count", "status"})),
+    ("count of alerts", frozenset({"totalalerts", "totalpolicies"})),
+    ("count of alerts", frozenset({"group", "totalalerts"})),
     ("policy", frozenset({"policyid", "policytype"})),
     ("policy", frozenset({"policyid", "rule", "name"})),
     ("alert rule", frozenset({"policyscanconfigid"})),
     ("row of Prisma's own audit log", frozenset({"actiontype", "resourcetype", "timestamp", "user"})),
     ("row of Prisma's own audit log", frozenset({"actiontype", "action", "timestamp"})),
+    ("row of Compute's own audit log", frozenset({"username", "api", "diff"})),
+    ("row of Compute's own audit log", frozenset({"username", "api", "type", "time"})),
     ("asset of the inventory", frozenset({"rrn", "resourcetype", "accountid"})),
     ("asset of the inventory", frozenset({"rrn", "assettype"})),
     ("asset of the inventory", frozenset({"rrn", "resourcedetailsavailable"})),
@@ -89,6 +103,9 @@ _NAMED: tuple[tuple[str, frozenset[str]], ...] = (
     ("evidence graph of an alert", frozenset({"vertices", "edges"})),
     ("whether dismissals need a note", frozenset({"requiredismissalnote"})),
     ("profile of a host", frozenset({"sshevents"})),
+    ("profile of a host", frozenset({"_id", "hash"})),
+    ("profile of a container", frozenset({"_id", "state", "created"})),
+    ("hosts of a container", frozenset({"containerid", "hostsids"})),
     ("profile of a host", frozenset({"apps", "geoip"})),
     ("profile of a container", frozenset({"infra", "relearningcause"})),
     ("profile of a container", frozenset({"imageid", "processes", "filesystem"})),
@@ -98,6 +115,7 @@ _NAMED: tuple[tuple[str, frozenset[str]], ...] = (
     ("Defender", frozenset({"listeningport", "hostname"})),
     ("line of a Defender's log", frozenset({"level", "log", "time"})),
     ("settings of Compute", frozenset({"automaticupgrade"})),
+    ("rules of Compute", frozenset({"_id", "rules"})),
     ("settings of Compute", frozenset({"consoleurl", "vulnerabilitiesscanscheduled"})),
     ("rules of Compute", frozenset({"rules", "policytype"})),
     ("rules of Compute", frozenset({"maxport", "rules"})),
@@ -111,6 +129,15 @@ _NAMED: tuple[tuple[str, frozenset[str]], ...] = (
     ("statistics of vulnerabilities", frozenset({"containercount", "imagecount"})),
     ("recorded request without an answer", frozenset({"filters", "timerange"})),
 )  # fmt: skip
+# Of an answer with one member.
+_ALONE = {
+    "token": "login answer",
+    "version": "version of the console",
+    "count": "count of alerts",
+    "regions": "Regions with Security Hub",
+    "message": "answer of one message",
+    "status": "answer of one word",
+}
 # An answer that says what went wrong.
 _ERRORS: tuple[frozenset[str], ...] = (
     frozenset({"i18nkey"}),
@@ -140,7 +167,7 @@ def kind_of(raw: Mapping[str, Any], members: Folded | None = None) -> str:
     m = fold(raw) if members is None else members
     if _is_alert(m):
         return "alert"
-    if m.get("scannedpolicy") and isinstance(m["scannedpolicy"], dict):
+    if isinstance(m.get("scannedpolicy"), dict) and m["scannedpolicy"]:
         return "asset"
     if first(m, "findingid", "externalfindingid") and (
         "normalizednames" in m or "resourcecloudid" in m or "title" in m
@@ -156,16 +183,15 @@ def kind_of(raw: Mapping[str, Any], members: Folded | None = None) -> str:
 
 
 def _is_alert(m: Folded) -> bool:
-    if isinstance(m.get("alertid"), (str, int)) and said(m["alertid"]):
-        return bool(m.keys() & (_ALERT_MARKS - {"description", "message"}))
-    own = m.get("id")
+    marks = m.keys() & _ALERT_MARKS
+    own = m.get("alertid") if isinstance(m.get("alertid"), str) else m.get("id")
     if not isinstance(own, str) or not own:
         return False
-    marks = m.keys() & _ALERT_MARKS
     if _ALERT_ID.fullmatch(own):
-        return bool(marks)
-    nested = isinstance(m.get("policy"), dict) and isinstance(m.get("resource"), dict)
-    return nested and bool(marks & {"alerttime", "alertrules", "status", "firstseen", "reason"})
+        return bool(marks - {"description", "message"} if "alertid" in m else marks) and "cliscript" not in m
+    if "alertid" in m:  # other vendors' alerts have an alertId too
+        return bool(marks & {"policyname", "policyid"}) and bool(marks & _OURS) and "alerttype" not in m
+    return isinstance(m.get("policy"), dict) and len(marks & _STATES) > 1
 
 
 def _is_event(m: Folded) -> bool:
@@ -179,6 +205,8 @@ def _is_event(m: Folded) -> bool:
     if ("msg" in m or "message" in m) and ("time" in m or "_id" in m) and (m.keys() & _EVENT_MARKS):
         return True
     if "eventtype" in m and "processname" in m and ("path" in m or "description" in m):  # file integrity
+        return True
+    if "logfile" in m and "line" in m and "hostname" in m:  # log inspection
         return True
     # The webhook of Compute: a template of which the type, the rule and the message stay.
     return (
@@ -203,8 +231,9 @@ class _Found:
         self._alerts: dict[str, tuple[int, tuple[datetime, int]]] = {}
 
     def add(self, kind: str, items: Sequence[Mapping[str, Any]]) -> None:
-        self.kind = self.kind or kind
-        self.items.extend(items)
+        if items:
+            self.kind = self.kind or kind
+            self.items.extend(items)
 
     def add_alert(self, uid: str, raw: Mapping[str, Any], m: Folded) -> None:
         """Once an alert: of two of one id the one changed later counts, else the one that says more."""
@@ -231,13 +260,16 @@ def _look(raw: Mapping[str, Any], found: _Found, depth: int) -> bool:
         if wanted <= m.keys():
             found.none.append(name)
             return True
+    if first(m, "type").lower().startswith(_FORENSIC):
+        found.none.append("forensic data")
+        return True
     if "remediation" in m and m.keys() & {"id", "alertid"} and fold(m["remediation"]).keys() & {"cli", "cliscript"}:
         found.none.append(f"remediation commands of alert {first(m, 'id', 'alertid')} (it comes by /v2/alert)")
         return True
     if depth < _DEPTH and _within(raw, m, found, depth):
         return True
-    if depth == 0 and m.keys() in ({"token"}, {"version"}):
-        found.none.append("login answer" if "token" in m else "version of the console")
+    if depth == 0 and len(m) == 1 and (alone := _ALONE.get(next(iter(m)))):
+        found.none.append(alone)
         return True
     if m.keys() & {"nextpagetoken", "totalrows"}:
         found.none.append("empty page")
@@ -247,6 +279,9 @@ def _look(raw: Mapping[str, Any], found: _Found, depth: int) -> bool:
             if wanted <= m.keys() and len(m) <= 12:
                 found.none.append(f"error answer ({_error(m)})")
                 return True
+    if depth == 0 and "prisma" in str(raw)[:100_000].lower() and (ids := tuple(dict.fromkeys(alert_ids(raw)))):
+        found.none.append(f"body of an edited template about alert {', '.join(ids[:3])} (it comes by the API)")
+        return True
     return False
 
 
@@ -269,6 +304,13 @@ def _direct(raw: Mapping[str, Any], m: Folded, found: _Found) -> bool:
             found.none.append("test delivery (alert P-0)")
         else:
             found.add_alert(uid, raw, m)
+        return True
+    if isinstance(m.get("scannedpolicies"), list):
+        bare = {name: value for name, value in raw.items() if key(name) != "scannedpolicies"}
+        policies = [one for one in m["scannedpolicies"] if isinstance(one, dict)]
+        found.add(_WORDS["asset"], [{**bare, "scannedPolicy": one} for one in policies])
+        if not policies:
+            found.none.append("asset of the inventory")
         return True
     if kind in ("asset", "external", "cve", "code", "compute", "entity", "rows"):
         found.add(_WORDS[kind], [raw])
@@ -419,7 +461,7 @@ def _within(raw: Mapping[str, Any], m: Folded, found: _Found, depth: int) -> boo
             strange += seen.count(False) if any(seen) else 0
     if known and found.items[before[0] :] and len(found.none) > before[1]:
         # Members of an envelope that only look like something (a paging part) beside true findings are no news.
-        found.none[before[1] :] = [n for n in found.none[before[1] :] if not n.startswith(("error answer", "version"))]
+        found.none[before[1] :] = [n for n in found.none[before[1] :] if not n.startswith(("error", "empty page"))]
     if strange:
         found.none.extend(["object of a kind not known"] * strange)
     if not known and empty and (m.keys() & _PAGING or len(m) <= 3):
