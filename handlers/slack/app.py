@@ -229,7 +229,8 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
     may be and whether it was done already. What nobody waits for any more (a dialog, a list) is closed and its person
     told. How many there were."""
     now = desk.engine.clock.now()
-    left = [c for c in await desk.engine.db.read(clicks.unfinished, now - after) if c.platform == "slack"]
+    found = await desk.engine.db.read(clicks.unfinished, now - after)
+    left = [c for c in found if c.platform == "slack" and c.id not in desk.in_hand]
     for click in left:
         kept = json.loads(click.payload)
         handler = SUBMISSIONS.get(str(kept.get("callback", "")))

@@ -59,6 +59,7 @@ class Desk:
     def __init__(self, engine: Engine, settings: Settings, client: AsyncWebClient) -> None:
         self.engine, self.settings, self.client = engine, settings, client
         self._tasks: set[asyncio.Task[None]] = set()
+        self.in_hand: set[str] = set()  # clicks this process is at: not to be taken for what a crash left behind
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._arrived: list[tuple[dict[str, Any], asyncio.Future[bool]]] = []
         self._storing: asyncio.Task[None] | None = None
@@ -87,7 +88,10 @@ class Desk:
         self._arrived.append((row, stored))
         if self._storing is None or self._storing.done():
             self._storing = asyncio.create_task(self._store())
-        return await stored
+        new = await stored
+        if new:
+            self.in_hand.add(click)
+        return new
 
     async def _store(self) -> None:
         """What arrived while the last transaction ran goes into the next one together: no click waits for another's."""
@@ -124,6 +128,13 @@ class Desk:
         ``keep``: where it breaks off in an unforeseen way (the database was away for a moment, say), nobody knows
         whether it was counted; the row stays open, and ``resume`` does it again. ``quiet``: that was told already.
         """
+        self.in_hand.add(click)
+        try:
+            await self._run(origin, work, click, keep=keep, quiet=quiet)
+        finally:
+            self.in_hand.discard(click)
+
+    async def _run(self, origin: Origin, work: Work, click: str, *, keep: bool, quiet: bool) -> None:
         state, said = "done", Notice(ok=True, said="done")
         try:
             made = await work()

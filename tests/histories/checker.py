@@ -53,6 +53,8 @@ class History:
         self.records = [
             Record(r["seq"], r["kind"], r["subject"], r["actor"], json.loads(r["body"])) for r in recorded["ledger"]
         ]
+        for at, event in enumerate(self.events):
+            event["at"] = at
         self.effects = [e for e in self.events if e["what"] == "effect"]
         self.policy = {e["life"]: e["policy"] for e in self.events if e["what"] == "ready"}
         self.in_force = [(r.seq, r.subject) for r in self.records if r.kind == "policy.in_force"]
@@ -75,6 +77,11 @@ class History:
                 self.executions[r.subject].ends.append(r)
             elif r.kind.startswith("step."):
                 self.executions[r.body["execution"]].steps.append(r)
+
+    def clicks_end(self, click: dict[str, Any], number: int) -> int:
+        """Where the same person's next click begins, for one that ended; else where the history does."""
+        later = (c["began"] for c in self.clicks[number + 1 :] if c["user"] == click["user"])
+        return int(next(later, len(self.events))) if click["ended"] else len(self.events)
 
     def request_of(self, execution: Execution) -> str:
         return str(self.decisions[execution.decision].body["request_id"])
@@ -382,10 +389,17 @@ def _visible(
     history: History, click: dict[str, Any], number: int, name: str, row: dict[str, Any]
 ) -> Iterator[str]:  # fmt: skip
     """An outcome its person sees: one, and more only where a replica broke off while it was at it."""
-    # What a crash left unanswered is told through the outbox, in its own time.
-    end = _next(history, click, number, "began") if click["ended"] and row["state"] != "failed" else None
-    shown = [e for e in history.events[click["began"] : end] if e["what"] == "shown" and e["user"] == click["user"]]
-    outcomes = [e for e in shown if "is tried again by itself" not in e["text"]]
+    later = [e for e in history.events[click["began"] :] if e["what"] in {"shown", "opened"}]
+    mine = [e for e in later if e["what"] == "shown" and e["user"] == click["user"]]
+    if click["kind"] == "open":
+        views = {e["view"] for e in later if e["what"] == "opened" and f"slack:trigger:{e['trigger']}" == click["id"]}
+        outcomes = [e for e in mine if e["view"] in views]
+    else:
+        end = history.clicks_end(click, number)
+        outcomes = [e for e in mine if e["at"] < end and "is tried again by itself" not in e["text"]]
+    if not outcomes and (click["kind"] in {"open", "freeze", "unfreeze"} or row["state"] == "failed"):
+        # What a crash left unanswered is told through the outbox, in its own time.
+        outcomes = [e for e in mine if "was interrupted" in e["text"]][:1]
     if not outcomes:
         yield f"nothing was to be seen of {name}: {row['state']}, {row['outcome']}"
     if click["kind"] == "open" or len(outcomes) < 2:

@@ -174,6 +174,8 @@ class Outside:
             made = self.chat.answer(method, asked["given"])
         except SlackApiError as error:
             return {"slack": str(error.args[0]).split("\n")[0]}
+        if method == "views.open":
+            self.note("opened", trigger=asked["given"]["trigger_id"], view=made["view"]["id"])
         for seen in self.chat.seen[before:]:
             view = asked["given"].get("view_id", "")
             self.note("shown", user=seen.where, method=method, view=view, life=asked["who"], text=_text(seen.payload))

@@ -384,6 +384,10 @@ async def test_a_submission_that_a_crash_left_behind_is_done_once(world: World) 
     await world.submit("gh.review", META, {"choice": "approve", "reason": "checked"})
     await world.click("gh.details")
     world.app.desk.run = run  # type: ignore[method-assign]
+    world.app.desk.engine.clock.forward(61)  # type: ignore[attr-defined]
+    assert await resume(world.app.desk, timedelta(minutes=1)) == 0  # this process is still at them
+    world.app.desk.engine.clock.forward(-61)  # type: ignore[attr-defined]
+    world.app.desk.in_hand.clear()  # as a new process begins
     assert world.services.calls == []
     assert {state for _, state in world.clicks()} == {"received"}
     assert await resume(world.app.desk, timedelta(minutes=1)) == 0  # another replica may be at it
