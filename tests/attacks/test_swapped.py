@@ -25,10 +25,11 @@ from tests.unit.remediation.conftest import START, World
 from .inline import InlineDatabase
 
 SEED, ROUNDS, CARDS = 20260302, 8_000, 2_000
+# Policies under which the decision no longer holds; one that still permits it carries it out (test_policy_moves.py).
 POLICIES = [
     {"freeze": True},
-    *({"rules": [{"name": f"r{n}", "quorum": 1 + n % 3, "groups": ["leads"] * (n % 2)}]} for n in range(6)),
-    {"rules": [{"name": "built-in rule", "four_eyes": False}]},
+    *({"rules": [{"name": f"r{n}", "quorum": 1 + n % 3, "groups": ["leads"] * (n % 2)}]} for n in range(1, 6)),
+    {"rules": [{"name": "built-in rule", "typed_confirmation": True}]},
 ]
 Swap = Callable[["Swapper"], str]
 
