@@ -18,7 +18,7 @@ from connectors.text import environment_of, integer, obj, owner_pairs, seq, tags
 
 PRODUCT = "Lacework FortiCNAPP"
 _CVE = re.compile(r"\b(?:CVE-\d{4}-\d{4,}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3}|ALAS\d*-\d{4}-\d+)\b")
-_LINKED = re.compile(r"(?:AlertInbox/|/Event/|EventDossier-)(\d+)")
+LINKED = re.compile(r"(?:AlertInbox/|/Event/|EventDossier-)(\d+)")
 _RECOMMENDATION = re.compile(r"\b((?:AWS_CIS|Azure_CIS|GCP_CIS|GCP_K8S|LW_[A-Z0-9]+|lacework-global)[\w-]*\d)\b")
 _POSTURE = re.compile(r"compliance|newviolation|policyviolation|configuration|misconfig", re.IGNORECASE)
 _WORDS = {1: "Critical", 2: "High", 3: "Medium", 4: "Low", 5: "Info"}
@@ -31,7 +31,7 @@ def alert_id(raw: Mapping[str, Any]) -> str:
     if found and found != "0":
         return found
     link = text(pick(raw, "event_link", "LINK", "alert_link", "alertLink", "link", "eventLink"), 2000)
-    linked = _LINKED.search(link)
+    linked = LINKED.search(link)
     return linked[1] if linked else ("0" if found == "0" else "")
 
 

@@ -135,8 +135,10 @@ class LaceworkApi:
             raise RetryLater("Lacework's answer to the login holds no token")
         until = moment(body.get("expiresAt"))
         theirs = client.now() + (client.traffic.skew or timedelta())
-        left = (until - theirs).total_seconds() if until else float(self.options.token_seconds)
-        return Token(SecretStr(token), max(left, 1.0))
+        asked_for = float(self.options.token_seconds)
+        left = (until - theirs).total_seconds() if until else asked_for
+        # A clock far off must not mean a login at every call: a token that ended early is renewed after its 401.
+        return Token(SecretStr(token), min(left, asked_for) if left > 60 else asked_for)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -192,32 +192,34 @@ class LaceworkPoller:
             details = None
             # A closed alert that was never seen open is not stored: no request for it.
             if self.wants_details(row) and not (closed and job.get("first")):
-                details = await self._detail(alert_id(row))
+                details = await self._detail(row)
             items.append(self.item(row, details, policies))
         return items
 
     def wants_details(self, row: Mapping[str, Any]) -> bool:
         return text(row.get("severity"), 32).lower() in self._options.details
 
-    async def _detail(self, number: str) -> dict[str, Any] | None:
+    async def _detail(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """None: there are none, or Lacework cannot give them now. An alert is worth more than its details: some
         tenants answer 400 or 500 here, and that must not keep the alerts from being read."""
-        if number in self._details:
-            return self._details[number]
+        number = alert_id(row)
+        key = f"{number} {text(row.get('endTime'), 64)}"  # an alert that still grows gets new details
+        if key in self._details:
+            return self._details[key]
         if self._failures >= _GIVE_UP:
             return None
         if len(self._details) >= _CACHED:
             self._details.clear()
         try:
-            self._details[number] = await self._api.details(number)
+            self._details[key] = await self._api.details(number)
         except Refused:
-            self._details[number] = None
+            self._details[key] = None
         except RetryLater as error:
             if error.after is not None:  # asked to wait, or our budget is spent
                 raise
             self._failures += 1
             return None
-        return self._details[number]
+        return self._details[key]
 
     def item(
         self, row: Mapping[str, Any], details: Mapping[str, Any] | None, policies: Mapping[str, Mapping[str, Any]]
@@ -253,8 +255,7 @@ class LaceworkPoller:
         items, gone = [], []
         policies = await self._known_policies({"end": iso(now)})
         for number in dict.fromkeys(numbers):
-            self._details.pop(number, None)
-            found = await self._detail(number)
+            found = await self._api.details(number)
             if found is None:
                 gone.append(number)
                 continue

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from connectors.lacework import compliance
-from connectors.lacework.alerts import alert_id
+from connectors.lacework.alerts import LINKED, alert_id
 from connectors.lacework.mapping import kind_or_none
 from connectors.lacework.older import vulnerabilities_of_v1
 from connectors.lacework.others import name_of, of_envelope
@@ -32,7 +32,7 @@ _KINDS = {"vulnerability": "vulnerabilities", "compliance": "compliance evaluati
 _WRAPPERS = ("_source", "rawJSON", "_raw", "original", "message", "Message", "body", "event", "detail", "result",
              "rawEvent", "raw_event", "fields", "input", "payload", "json", "log", "details", "Contents", "contents",
              "alert", "alerts", "Records", "records", "results", "hits", "value", "items", "events", "response", "Sns",
-             "content")  # fmt: skip
+             "content", "custom_details", "customDetails")  # fmt: skip
 _EXPORT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
 
 
@@ -323,6 +323,8 @@ def refs(raw: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(raw, str):
         if (inner := _parsed(raw)) is not None:
             yield from refs(inner, depth + 1)
+        elif ".lacework." in raw:
+            yield from LINKED.findall(raw[:20_000])
     elif isinstance(raw, list):
         for one in raw[:200]:
             yield from refs(one, depth + 1)

@@ -66,6 +66,7 @@ def test_without_a_secret_every_delivery_is_refused() -> None:
         ({"detail": event()}, ("4713",)),
         ({"text": "see", "attachments": [{"alert": {"alert_id": 9}}]}, ("9",)),
         ({"link": "https://acme.lacework.net/ui/investigation/monitor/AlertInbox/12/details"}, ("12",)),
+        ({"text": "See <https://acme.lacework.net/ui/investigation/recents/EventDossier-31|here>"}, ("31",)),
         ([{"eventId": "1"}, {"eventId": "1"}, {"eventId": "2"}], ("1", "2")),
         ({"payload": json.dumps({"event_id": "5"})}, ("5",)),
     ],
