@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from sqlalchemy import select
 
 from bot.domain.decisions import ExecutionState
 from bot.domain.errors import BadInput, Denied
 from bot.governance.controls import Controls
+from bot.store import clicks, ledger
+from bot.store import controls as store
+from bot.store.tables import ClickRow, OutboxRow
+from handlers.slack.app import _close_unanswered
 from tests.unit.remediation.conftest import World, world  # noqa: F401
 
 
@@ -69,3 +76,46 @@ async def test_a_freeze_wants_a_reason_and_a_known_environment(world):  # noqa: 
     for text in ("", "env:prod", "env:mars because", "account: because"):
         with pytest.raises(BadInput):
             await controls(world).freeze(ann, text)
+
+
+@pytest.mark.postgres
+async def test_a_freeze_that_commits_while_a_step_begins_stops_it(postgres_url):
+    """On PostgreSQL the two transactions run side by side; the ledger's order is the order that counts."""
+    made = World(postgres_url)
+    execution = await made.approved()
+    conn = made.db.engine.connect()
+    began = conn.begin()
+
+    async def freeze(_call):
+        made.cloud.before_read = None
+        now = made.clock.now()
+        store.add_freeze(conn, store.Freeze("frz-1", "all", "", "Ann", "stop now", now))
+        ledger.append(conn, kind="freeze.began", subject="frz-1", actor="ann", body={}, now=now)
+        threading.Timer(0.3, began.commit).start()  # the step's transaction begins before that
+
+    made.cloud.before_read = freeze
+    assert await made.executor.run(execution) is ExecutionState.BLOCKED
+    assert made.cloud.effects == []
+    assert "step.intended" not in await made.kinds()
+    conn.close()
+    made.db.close_sync()
+
+
+async def test_a_freeze_whose_answer_a_crash_cut_off_is_told_as_done(world):  # noqa: F811
+    ann, now = await world.actor("UANN"), world.clock.now()
+    for click in ("c-1", "c-2"):
+        row = {"click_id": click, "platform": "slack", "kind": "command.freeze", "identity": "{}", "payload": "{}"}
+        await world.db.write(clicks.receive, **row, now=now)
+    await controls(world).freeze(ann, "incident", click="c-1")
+    for click in ("c-1", "c-2"):  # what the next process does with both
+        await world.db.write(_close_unanswered, world.ids, click, "slack:UANN", now)
+    table, out = ClickRow.__table__, OutboxRow.__table__
+    states = await world.db.read(lambda conn: dict(conn.execute(select(table.c.id, table.c.state)).tuples().all()))
+    assert states == {"c-1": "done", "c-2": "failed"}
+    told = await world.db.read(
+        lambda conn: (
+            conn.execute(select(out.c.payload).where(out.c.channel == "UANN").order_by(out.c.seq)).scalars().all()
+        )
+    )
+    assert "was carried out" in told[0]
+    assert "press again" in told[1]
