@@ -334,7 +334,8 @@ class Executor:
         """A call that another task or worker began may still be on its way: let its time run out before reading."""
         left = (step.intended_at - self._clock.now()).total_seconds() + self._call_timeout
         if step.state is StepState.INTENDED and left > 0:
-            await self._sleep(left)
+            # It began before now, whatever the other replica's clock said.
+            await self._sleep(min(left, self._call_timeout))
 
     async def _verify(self, run: _Run) -> None:
         why, seen = "", {}

@@ -9,6 +9,8 @@ import pytest
 
 from bot.domain.errors import OutcomeUnknown, Refused, RetryLater
 from bot.domain.views import Option
+from bot.durable.replicas import release
+from bot.remediation.execution import CALL_TIMEOUT
 from bot.store import plans
 
 from .conftest import Crash
@@ -259,3 +261,20 @@ async def test_a_view_before_asking_lets_the_requester_ask_only(world):
     assert view.option(Option.ASK).allowed
     assert not view.option(Option.APPROVE).allowed
     assert "cannot approve" in view.option(Option.APPROVE).why_not
+
+
+async def test_a_clock_that_is_behind_waits_no_longer_than_a_call_can_take(world):
+    execution = await world.approved()
+
+    async def dies(_call):
+        raise Crash
+
+    world.cloud.before_write = dies
+    with contextlib.suppress(Crash):
+        await world.executor.run(execution)
+    world.cloud.before_write = None
+    await world.db.write(release, "w1")  # what a survivor does
+    world.clock.pass_(hours=-1)
+    await world.new_executor("w2").run(execution)
+    assert sorted(world.cloud.effects) == ALL
+    assert max(world.slept) <= CALL_TIMEOUT
