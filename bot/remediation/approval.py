@@ -413,8 +413,7 @@ class Approvals(Office):
         drifts. Returns how many ended."""
         due, moved, drifts, late = await self._db.read(self._due, None)
         ended = await self._db.write(self._expire) if due else 0
-        for request_id in moved:
-            await self._moves.reevaluate(request_id)
+        await self._reevaluate(moved)
         await self._answer(drifts)
         if late:
             await self.glass.ask_for_reviews()
@@ -425,14 +424,19 @@ class Approvals(Office):
         due, moved, drifts, _ = await self._db.read(self._due, cause_id)
         if due:
             await self._db.write(self._expire)
-        for request_id in moved:
-            await self._moves.reevaluate(request_id)
+        await self._reevaluate(moved)
         await self._answer(drifts)
 
     async def settle_moves(self) -> None:
         """Put what waits under the policy in force."""
-        for request_id in await self._db.read(self._moves.due):
-            await self._moves.reevaluate(request_id)
+        await self._reevaluate(await self._db.read(self._moves.due))
+
+    async def _reevaluate(self, moved: list[str]) -> None:
+        for request_id in moved:
+            try:
+                await self._moves.reevaluate(request_id)
+            except Exception:  # it takes no vote meanwhile, and the others do not wait for it
+                log.exception("the request %s could not be put under the present policy; it is tried again", request_id)
 
     def _due(self, conn: Connection, cause_id: str | None) -> tuple[list[str], list[str], list[Drift], bool]:
         now, late = self._clock.now(), bool(self.glass.late(conn))

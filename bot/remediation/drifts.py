@@ -47,7 +47,10 @@ class Drift:
 class Drifts(Office):
     async def answer(self, found: Drift) -> bool:
         """Ask again, or say why not. False when it was answered already, or the cloud cannot be read now."""
-        old, request = await self._db.read(_facts, found)
+        try:
+            old, request = await self._db.read(_facts, found)
+        except GatehouseError as error:  # what was approved can no longer be read: nothing to plan again from
+            return await self._db.write(self._give_up, found, error.reason)
         person = await self._db.read(self._people.person_in, request.facts.requested_by)
         actor = None
         if person.identities:
@@ -68,6 +71,15 @@ class Drifts(Office):
         except GatehouseError as error:
             why = error.reason
         return await self._db.write(self._answer, found, old, request, actor, person.name, plan, why)
+
+    def _give_up(self, conn: Connection, found: Drift, why: str) -> bool:
+        ledger.lock(conn)
+        if _is_answered(conn, found.execution):
+            return False
+        body = {"request": "", "before": found.request, "said": f"No new request: {why}", "differences": []}
+        now = self._clock.now()
+        ledger.append(conn, kind=ANSWERED, subject=found.execution, actor="gatehouse", body=body, now=now)
+        return True
 
     def _answer(
         self,

@@ -12,7 +12,7 @@ from bot.domain.decisions import Choice, ExecutionState, RequestState
 from bot.domain.errors import Conflict, RetryLater
 from bot.domain.plans import Risk
 from bot.store import ledger, plans
-from bot.store.tables import DecisionRow
+from bot.store.tables import DecisionRow, PlanRow
 from cards import blockkit, build
 
 from .conftest import World
@@ -226,3 +226,13 @@ async def test_a_click_done_again_after_the_fix_makes_no_second_request(world):
     assert (await world.kinds()).count("request.made") == 1
     with pytest.raises(Conflict):
         await world.approvals.ask(view.plan.id, view.plan_hash, await world.actor("USUE"), click="slack:view:1")
+
+
+async def test_an_approved_plan_that_can_no_longer_be_read_is_answered_once(world):
+    await _drifted(world)
+    await world.alter(PlanRow, body="{}")
+    for _ in range(2):
+        await world.approvals.expire_due()
+    [answer] = await _answers(world)
+    assert "cannot be read" in answer["said"]
+    assert await world.db.read(plans.pending_request, world.cause) is None

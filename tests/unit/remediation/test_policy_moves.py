@@ -152,6 +152,36 @@ async def test_what_cannot_be_evaluated_is_void(world):
     assert "Slack is down" in held.reason
 
 
+async def test_a_policy_that_fails_voids_it(world, tmp_path):
+    world.govern(rules=TWO)
+    request = await world.vote(await world.ask())
+    path = tmp_path / "policy.cedar"
+    fails = "when { resource.resources + 9223372036854775807 > 0 && principal in context.approver_groups"
+    path.write_text(ANN_ONLY.replace("when { principal in context.approver_groups", fails))
+    world.govern(rules=TWO, policies=path)
+    await world.approvals.expire_due()
+    held = await _request(world, request.id)
+    assert held.facts.state is RequestState.VOIDED
+    assert "could not be evaluated" in held.reason
+
+
+async def test_one_that_cannot_be_moved_now_takes_no_vote_and_holds_up_nothing(world, monkeypatch):
+    world.govern(rules=TWO)
+    request = await world.ask()
+    world.govern()
+
+    async def dies(_request_id: str) -> None:
+        raise ConnectionError("the database went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.approvals._moves, "reevaluate", dies)
+        assert await world.approvals.expire_due() == 0
+        with pytest.raises(Stale, match="policy changed"):
+            await world.vote(request)
+    await world.approvals.expire_due()
+    assert (await _request(world, request.id)).facts.policy_version == world.policy.version
+
+
 async def test_an_ended_delegation_does_not_survive_the_change(world):
     from bot.governance.controls import Controls
 
