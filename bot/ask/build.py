@@ -24,7 +24,7 @@ def build(parsed: Parsed, now: datetime) -> p.PostureQuery:
         return _compare(parsed)
     if kind is p.Kind.STAT or parsed.measure:
         return _stat(parsed, kind, now)
-    where = conditions(parsed)
+    where = conditions(parsed, default_open=not (kind is p.Kind.BREAKDOWN and parsed.by == "status"))
     made: dict[str, object] = {"kind": kind, "of": parsed.of or "finding", "where": where}
     if kind is p.Kind.BREAKDOWN:
         made |= {"by": parsed.by, "order": parsed.order or None, "limit": parsed.limit or None}
@@ -112,7 +112,7 @@ def _span(span: Span, verb: str | None = None) -> p.Condition:
         if at is None:
             raise NotUnderstood("Open when? Name a day.")
         return p.OpenAt(at=at, said=window.said)
-    return p.Within(field=_FIELD[verb], start=window.start, end=window.end, said=window.said)  # type: ignore[arg-type]
+    return p.Within(field=_FIELD[verb], start=window.start, end=window.end, said=window.said)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ class _Parser:
         self.out.filters += self._filters(self._free())
         self._states()
         self._spans()
+        self._overdue_then()
         self._kind()
         return self.out
 
@@ -154,6 +155,14 @@ class _Parser:
             grouped = after is not None and after.kind == "noun" and self._near(mark, after)
             if mark.kind == "each" and self._word(mark.start) in {"by", "over", "across"} and not grouped:
                 mark.kind = "filler"  # "reported by Wiz", "over the past week", "across the company"
+            if (
+                mark.kind == "value"
+                and mark.dim in {"team", "app"}
+                and after is not None
+                and after.kind == "noun"
+                and (after.dim == "account" and after.start == mark.end and not self.words[mark.end - 1].possessive)
+            ):
+                self._account_by_part(mark)
         for mark in marks:
             if mark.kind == "ordinary":
                 raise NotUnderstood(f"Do you mean the team {mark.values[0]}? Then say “the {mark.values[0]} team”.")
@@ -187,6 +196,15 @@ class _Parser:
                     if self._asked_as_group(mark):
                         continue
                     mark.kind = "filler"
+
+    def _account_by_part(self, mark: Mark) -> None:
+        """``the payments account``: the account whose name has that word."""
+        word = self._word(mark.end - 1)
+        names = sorted({n for n in self.vocabulary.accounts.values() if word in n.lower().replace("_", "-").split("-")})
+        if len(names) > 1:
+            raise NotUnderstood(f"“{word}” fits several accounts: {', '.join(names)}. Which one?")
+        if names:
+            mark.dim, mark.values = "account", (names[0],)
 
     def _asked_as_group(self, noun: Mark) -> bool:
         """``by team``, ``per account``: the noun groups, whatever stands beside it."""
@@ -254,6 +272,7 @@ class _Parser:
             if mark.kind != "neg":
                 continue
             both = self._word(mark.start) in {"neither"}
+            self._has_none(mark, n)
             last = mark
             key = ""
             for other in marks[n + 1 :]:
@@ -279,6 +298,22 @@ class _Parser:
                 last = other
                 if self._word(mark.start) in {"no", "non"} and not both:
                     break
+
+    def _has_none(self, mark: Mark, n: int) -> None:
+        """``teams with no open criticals``: who has none is not in what is stored, so it is never answered with a number."""
+        if self._word(mark.end - 1) not in {"no", "without", "lack", "lacks", "lacking", "nothing"}:
+            return
+        for other in self.marks[n + 1 :]:
+            if other.kind in {"exists", "filler"}:
+                continue
+            if other.start - mark.end > 3:
+                return
+            about = other.kind in {"status", "overdue", "overdue_by", "closed", "muted", "new"} or (
+                other.kind in {"value", "noun"} and other.dim in {"severity", "type", "finding", "priority", "cve"}
+            )
+            if about:
+                raise NotUnderstood("I can tell what has findings, not what has none of them.")
+            return
 
     # --- comparisons
 
@@ -439,6 +474,11 @@ class _Parser:
                 if self._counts_it(mark):
                     continue
                 self._group(mark)
+        statuses = [m for m in marks if m.kind == "status" or m.kind in {"muted", "closed", "new"}]
+        if not self.out.by and any(m.kind == "split" for m in marks) and len(statuses) > 1:
+            self.out.by = "status"  # split between new and in progress
+            for mark in statuses[-2:]:
+                self._take(mark)
         if not self.out.by and ranks and any(m.kind == "who" for m in marks):
             self.out.by = "team"
         if not self.out.by:
@@ -500,6 +540,12 @@ class _Parser:
     def _limits(self) -> None:
         orders = self._of("order")
         for mark in orders:
+            if mark.values[0] == "overdue" and self.out.by:
+                # "which team has the most overdue findings" ranks the teams
+                self.out.order = self.out.order or "most"
+                self.out.filters.append(Filter("overdue", p.Is(field="overdue"), said=mark.said))
+                self._take(mark)
+                continue
             self.out.order = self.out.order or mark.values[0]
             self._take(mark)
         tops = self._of("top")
@@ -651,6 +697,13 @@ class _Parser:
             for at in range(last.end, mark.start)
         )
         same = next((f for f in found if f.key == one.key and f.negated == one.negated), None)
+        if (
+            same is not None
+            and one.values
+            and not set(one.values) <= set(same.values)
+            and self._crossed(found, same, mark)
+        ):
+            raise NotUnderstood("I am not sure which of these go together. Please ask for one after the other.")
         if same is not None and isinstance(same.condition, p.In | p.Not) and one.values and same.values:
             values = tuple(dict.fromkeys((*same.values, *one.values)))
             made: p.Condition = p.In(field=one.key, values=values)
@@ -659,6 +712,17 @@ class _Parser:
             return
         one.either = "or" in joins and tight and bool(found) and not one.negated and not found[-1].negated
         found.append(one)
+
+    def _crossed(self, found: list[Filter], same: Filter, mark: Mark) -> bool:
+        """``criticals in prod and highs in dev``: two values of one kind with something else between them."""
+        position = next(n for n, each in enumerate(found) if each is same)
+        between = [
+            f
+            for f in found[position + 1 :]
+            if f.values and f.key in {"env", "provider", "account", "team", "severity", "type", "app"}
+        ]
+        before = next((m for m in reversed(self.marks) if m.end <= mark.start and m.kind not in {"filler"}), None)
+        return bool(between) and before is not None and before.kind in {"and", "or"}
 
     def _mine(self, mark: Mark) -> list[Filter]:
         if self.my_team is None:
@@ -899,6 +963,13 @@ class _Parser:
             elif one.kind == "new" and not any(s.verb == "found" for s in self.out.spans):
                 self.out.status.append("new")
 
+    def _overdue_then(self) -> None:
+        """What was closed and overdue was closed late: overdue itself is of open ones only."""
+        closed = "resolved" in self.out.status or any(s.verb == "closed" for s in self.out.spans)
+        for one in self.out.filters:
+            if closed and one.key == "overdue" and one.condition == p.Is(field="overdue"):
+                one.key, one.condition = "late", p.Is(field="fixed_late")
+
     def _past_tense(self) -> bool:
         return any(self._word(at) in {"were", "was"} for at in range(len(self.words))) or any(
             self._word(at) == "as" and self._word(at + 1) == "of" for at in range(len(self.words))
@@ -942,11 +1013,11 @@ class _Parser:
             out.kind = "breakdown"
         elif "how" in kinds:
             out.kind = "count"
-        elif out.order or out.limit:
+        elif out.order or out.limit or "which" in kinds:
             out.kind = "list"
         elif "exists" in kinds or self._yes_no():
             out.kind = "count"
-        elif kinds & {"list", "which"}:
+        elif "list" in kinds:
             out.kind = "list"
         out.was_open = any(s.verb == "open" for s in out.spans)
 
@@ -995,7 +1066,14 @@ class _Parser:
             return False
         if mark.kind == "noun":
             return mark.dim in _COUNTED and not self._asked_as_group(mark)
-        if mark.kind == "family" or (mark.kind == "value" and mark.dim == "resource_type"):
+        if mark.kind == "family" or (mark.kind in {"value", "spoken"} and mark.dim == "resource_type"):
+            after = next((m for m in self.marks if m.start >= mark.end), None)
+            if (
+                after is not None
+                and after.start == mark.end
+                and ((after.kind == "noun" and after.dim in {"finding", "problem"}) or after.dim == "type")
+            ):
+                return False  # "EC2 findings" are findings
             word = self._word(mark.start - 1)
             return word not in {"on", "in", "of", "for", "the", "a", "an", "affecting", "from"} or mark.start == 0
         if mark.kind == "value" and mark.dim == "type":

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pydantic import ValidationError
+from rapidfuzz.distance import JaroWinkler
 
 from bot.ask import build, lexicon, refusals
 from bot.ask.parse import Elsewhere, NotUnderstood, parse
@@ -32,6 +33,8 @@ _WHY = re.compile(
     re.IGNORECASE,
 )
 
+_ADVICE = re.compile(r"\b(?:should|shall) (?:i|we|they|you)\b|\bwhat can you do\b|\bwho are you\b", re.IGNORECASE)
+
 
 class Reader:
     """Reads questions with one vocabulary; cheap to ask, dear to make (it indexes the names)."""
@@ -49,10 +52,10 @@ class Reader:
         text, steered = refusals.without_steering(question)
         if steered and not text.strip():
             return Reading("refused", said="That is no question about the findings.")
-        words = [token for token in tokens(text) if token.quoted or token.word not in {"?", "!", ".", "(", ")", ":"}]
+        words = _joined([t for t in tokens(text) if t.quoted or t.word not in {"?", "!", ".", "(", ")", ":"}])
         if not words:
             return Reading("clarify", said="What would you like to know?")
-        if _WHY.match(text.strip()):
+        if _WHY.match(text.strip()) or _ADVICE.search(refusals.without_quotes(text)):
             return Reading(
                 "out_of_scope", said="I answer with numbers and lists of findings, not with reasons or advice."
             )
@@ -165,7 +168,10 @@ class Reader:
         telling = stems - GENERIC
         if not telling:
             # Only common words: they must stand together in the title, two of them at least.
-            holding = [rule for rule in holding if len(stems) > 1 and _adjacent(stems, rule.stems)]
+            holding = [rule for rule in holding if len(stems) > 1]
+            holding = [rule for rule in holding if _adjacent(stems, rule.stems)] or (
+                holding if len(holding) < 4 else []
+            )
         if types:
             narrowed = [rule for rule in holding if types & rule.types]
             if narrowed:
@@ -254,21 +260,31 @@ class Reader:
                     for c in near(token.word, self._singles)
                     if c[0] == token.word[0] or sorted(c) == sorted(token.word)
                 ]
-                meanings = {frozenset(self._singles[c]) for c in close}
-                if len(meanings) == 1 or len(close) == 1:
+                meanings = {self._meaning(c) for c in close}
+                if len(meanings) == 1:
                     whole = close[0]
+                elif close and (likely := _likeliest(token.word, close)):
+                    whole = likely
                 elif close:
-                    names = ", ".join(sorted(close)[:4])
-                    raise NotUnderstood(f"I do not know “{token.raw}”. Do you mean {names}?")
+                    meant = ", ".join(sorted(close)[:4])
+                    raise NotUnderstood(f"I do not know “{token.raw}”. Do you mean {meant}?")
             if whole is not None:
                 words[at] = Token(whole, whole, possessive=token.possessive)
                 mended = True
         return words if mended else None
 
+    def _meaning(self, word: str) -> frozenset[str]:
+        """What the word says by itself, else its stem."""
+        alone = frozenset(said for said in self._singles[word] if ":" in said)
+        return alone or frozenset(stem(word))
+
     def _completed(self, word: str) -> str | None:
         """A name cut short: taken when one name begins so, asked back when several do."""
         if len(word) < 4:
             return None
+        names = set(self.vocabulary.accounts.values())
+        if len(names) > 2 and 2 * sum(name.lower().startswith(word) for name in names) > len(names):
+            return "company"  # what most accounts begin with is the company's own name
         for dimension in ("account", "app", "team", "resource_type"):
             values = self.vocabulary.values.get(dimension, {})
             fits = sorted({value for key, value in values.items() if re.match(rf"{re.escape(word)}[-_ ]", key)})
@@ -289,6 +305,13 @@ class Reader:
             found.words[at].word in lexicon.ELSEWHERE for at in found.left
         ):
             raise Elsewhere("That is not in the findings.")
+        ahead = next((m for m in found.marks if m.kind == "ahead"), None)
+        plain = next((m for m in found.marks if m.kind == "due"), None)
+        if ahead is not None and plain is not None:
+            plain.kind, plain.dim, plain.data = "due_in", "due_in_days", ahead.data
+            found.marks.remove(ahead)
+        elif ahead is not None:
+            raise Elsewhere("I answer what is and what was, not what will be.")
         due = any(m.kind in {"due", "due_in", "due_at"} for m in found.marks)
         if _FUTURE.search(refusals.without_quotes(text)) and not due:
             raise Elsewhere("I answer what is and what was, not what will be.")
@@ -418,9 +441,10 @@ class Reader:
         )
 
     def _asks(self, parsed: Parsed, found: Scan) -> bool:
-        return bool(parsed.kind or parsed.filters or parsed.spans or parsed.status) or any(
-            m.kind in {"noun", "family"} for m in found.marks
+        said = (
+            parsed.filters or parsed.spans or parsed.status or parsed.by or parsed.measure or parsed.sides or parsed.uid
         )
+        return bool(said) or any(m.kind in {"noun", "family", "spoken"} for m in found.marks)
 
     def _merged(self, found: Scan, new: Parsed, before: Turn, pointing: list[Mark]) -> Parsed:
         old = before.parsed.copy()
@@ -510,6 +534,24 @@ class Reader:
         if new.kind == "trend":
             merged.by, merged.status = "", [s for s in merged.status if s != "open"]
         merged.kind = new.kind
+
+
+def _likeliest(word: str, close: list[str]) -> str | None:
+    """The one that is clearly nearest where several are one slip away."""
+    ranked = sorted(((JaroWinkler.similarity(word, c), c) for c in close), reverse=True)
+    return ranked[0][1] if ranked[0][0] - ranked[1][0] > 0.02 else None
+
+
+def _joined(words: list[Token]) -> list[Token]:
+    """``all ports`` is one word here: it is no "all" of findings."""
+    found: list[Token] = []
+    for token in words:
+        last = found[-1].word if found and not found[-1].quoted else ""
+        if token.word in {"ports", "port"} and last in {"all", "any", "every"}:
+            found[-1] = Token("allports", f"{found[-1].raw} {token.raw}")
+        else:
+            found.append(token)
+    return found
 
 
 def _adjacent(stems: set[str], title: tuple[str, ...]) -> bool:

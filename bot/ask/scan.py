@@ -201,7 +201,7 @@ def _quoted(words: list[Token], at: int, names: Phrases) -> Mark | None:
 
 
 def _next(words: list[Token], at: int, names: Phrases, now: datetime) -> Mark | None:
-    for special in (_severity_range, _overdue_by, _due_in, _age, _score):
+    for special in (_severity_range, _overdue_by, _due_in, _ahead, _age, _score):
         if mark := special(words, at, now):
             return mark
     longest = _longest(words, at, names) or None
@@ -271,11 +271,23 @@ _SEVERITY = {
 def _severity_range(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     order = lexicon.SEVERITY_ORDER
     before = _any(
-        words, at, "at least", "minimum", "minimum of", "not below", "no lower than", "not lower than", "a minimum of"
+        words,
+        at,
+        "at or above",
+        "at or over",
+        "at least",
+        "minimum",
+        "minimum of",
+        "not below",
+        "no lower than",
+        "not lower than",
+        "a minimum of",
     )
     strict_up = _any(words, at, "above", "higher than", "worse than", "more severe than", "greater than", "over")
     strict_down = _any(words, at, "below", "lower than", "less than", "less severe than", "under", "milder than")
-    upto = _any(words, at, "at most", "up to", "no higher than", "not above", "no worse than")
+    upto = _any(
+        words, at, "at or below", "at or under", "at most", "up to", "no higher than", "not above", "no worse than"
+    )
     skip = before or strict_up or strict_down or upto
     level = _SEVERITY.get(_word(words, at + skip))
     if level is None:
@@ -508,12 +520,15 @@ def _overdue_by(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     return Mark("overdue_by", at, end + tail, "overdue_days", data=(length[2] or op, length[0]))
 
 
+_BREACH = ("breach", "breach sla", "breach their sla", "breach the sla", "breach its sla", "violate their sla", "exceed their sla",
+           "miss their sla", "become late", "run past their sla", "breaching", "breaching sla", "expiring", "expires", "go past due",
+           "hit sla", "reach sla", "be due", "come up for sla")  # fmt: skip
 _DUE = tuple(phrase for entry in lexicon.ENTRIES if entry.kind == "due" for phrase in entry.phrases)
 
 
 def _due_in(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     """due in / within the next N days; breach their SLA in the next week; in the next N days … due."""
-    head = _any(words, at, *_DUE)
+    head = _any(words, at, *_DUE) or _any(words, at, *_BREACH)
     if not head:
         return None
     start = at + head
@@ -562,6 +577,18 @@ def _due_in(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
         after = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
         return Mark("due_at", at, by + 2, "due", data=(now, after))
     return None
+
+
+def _ahead(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
+    """in the next N days, before what is due then."""
+    skip = _any(words, at, "in the next", "within the next", "over the next", "the next", "next", "during the next", "in the coming",
+                "within the coming", "the coming", "over the coming")  # fmt: skip
+    if not skip:
+        return None
+    if length := _length(words, at + skip):
+        return Mark("ahead", at, at + skip + length[1], "due_in_days", data=length[0])
+    days = {"day": 1, "week": 7, "month": 30, "fortnight": 14, "quarter": 90}.get(_word(words, at + skip))
+    return Mark("ahead", at, at + skip + 1, "due_in_days", data=float(days)) if days else None
 
 
 def _score(words: Sequence[Token], at: int, now: datetime) -> Mark | None:

@@ -228,6 +228,11 @@ class _Reader:
         if word in {"mtd", "ytd", "qtd"}:
             unit = {"mtd": "month", "ytd": "year", "qtd": "quarter"}[word]
             return self._calendar(unit, 0, f"this {unit}", 1)
+        nth = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": 0}.get(word, 0)
+        if nth and self.word(at + 1) == "quarter":
+            of = self.word(at + 2) == "of"
+            made, used = self._quarter(nth, self.year(at + 2 + of), at)
+            return made, used + 1 + (of and used > 1)
         if quarter := re.fullmatch(r"q([1-4])", word):
             return self._quarter(int(quarter[1]), self.year(at + 1), at)
         if word in _WEEKDAYS:

@@ -264,7 +264,8 @@ GENERIC = frozenset(
 
 
 def words_of(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9][a-z0-9.]*[a-z0-9]|[a-z0-9]", text.lower().replace("-", " "))
+    text = text.lower().replace("-", " ").replace("all ports", "allports")
+    return re.findall(r"[a-z0-9][a-z0-9.]*[a-z0-9]|[a-z0-9]", text)
 
 
 def stems_of(words: Iterable[str]) -> tuple[str, ...]:
@@ -286,8 +287,9 @@ def stem(word: str) -> tuple[str, ...]:
     return _SAME.get(word, (word,))
 
 
-def near(word: str, choices: Iterable[str]) -> list[str]:
-    """The choices one typing slip away (two for long words), the nearest only; none for short words but a swap."""
+def near(word: str, choices: Iterable[str], *, short: bool = False) -> list[str]:
+    """The choices one typing slip away (two for long words), the nearest only; for short words a swap, or with
+    ``short`` any slip."""
     length = len(word)
     if length < 4 or word.isdigit():
         return []
@@ -297,7 +299,7 @@ def near(word: str, choices: Iterable[str]) -> list[str]:
     for choice in choices:
         if abs(len(choice) - length) > allowed or len(choice) < 4:
             continue
-        if length == 4 and sorted(choice) != sorted(word):
+        if length == 4 and not short and sorted(choice) != sorted(word):
             continue
         distance = OSA.distance(word, choice, score_cutoff=allowed)
         if distance < nearest:
