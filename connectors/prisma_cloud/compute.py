@@ -373,7 +373,7 @@ def _entry(uid: str, entry: Folded) -> Vulnerability:
 def _risks(value: Any) -> tuple[str, ...]:
     """A map with empty values, a list, or words between semicolons."""
     if isinstance(value, dict):
-        return tuple(str(k) for k in list(value)[:100])
+        return tuple(w for k in list(value)[:100] if (w := said(k, 200)))
     if isinstance(value, str):
         return tuple(w for one in value.split(";") if (w := said(one, 200)))
     return tuple(w for one in seq(value) if (w := said(one, 200)))

@@ -36,7 +36,7 @@ from connectors.prisma_cloud.words import (
     tags_in,
     yes,
 )
-from connectors.text import content_hash, environment_of, obj, owner_pairs, seq
+from connectors.text import content_hash, environment_of, owner_pairs, seq
 
 _TYPES = {
     "hostruntime": "Host runtime",
@@ -239,5 +239,5 @@ def entity_finding(item: Mapping[str, Any]) -> Finding:
         owner_hints=tuple(OwnerHint(kind=k, value=v) for k, v in dict.fromkeys(owner_pairs(tags, "tag"))),
         console_url=console_url(uid),
         extra={"scope": "prisma_cloud:compute:discovery", "credential": first(at, "credentialid", limit=128),
-               "registry": first(at, "registry", limit=500), "entity": obj(item.get("entity")).get("name")},
+               "registry": first(at, "registry", limit=500), "entity": name},
     )  # fmt: skip

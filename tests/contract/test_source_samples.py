@@ -24,12 +24,19 @@ FOREIGN = {
     "prowler": {"openapi-app-api-findings.json", "asff.json"},
     "security_hub": set[str](),
     "lacework": set[str](),
+    "prisma_cloud": set[str](),
 }
 # Recognised, named in the report, and no finding in them.
 CARRY_NONE = {
     "lacework": {
         "alert-comment.json", "alert-scope-events.json", "alert-scope-investigation.json", "alert-scope-timeline.json",
         "inventory-aws.json", "machine-tags-aws.json", "paging-only.json", "webhook-test-event.json",
+    },
+    "prisma_cloud": {
+        "alert-remediation-filled-cli.json", "login-response.json", "uve-remediation-status-example.json",
+        "openapi-Alerts.json", "openapi-AlertsMicroServices.json", "openapi-IntegrationsMicroService.json",
+        "openapi-Login.json", "openapi-Policy.json", "openapi-UVERemediationMicroservice.json",
+        "openapi-UVESearchMicroService.json",
     },
 }  # fmt: skip
 # 100 failures and 44 passes before the fixes, 21 failures after: counted in the files with a plain JSON parser.
@@ -159,6 +166,12 @@ def damage(raw: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
         ("security_hub", "get-findings-inspector-ec2-cve.json"),
         ("security_hub", "inspector2-list-findings.json"),
         ("security_hub", "get-findings-guardduty.json"),
+        ("prisma_cloud", "alert-dismissed-remediable.json"),
+        ("prisma_cloud", "alert-network-elastic.json"),
+        ("prisma_cloud", "compute-image-scan.json"),
+        ("prisma_cloud", "compute-alerts-demisto-1.json"),
+        ("prisma_cloud", "misconfiguration-assets-elastic.json"),
+        ("prisma_cloud", "vulnerability-csv-rows-elastic.json"),
         ("lacework", "alerts-page-without-urls.json"),
         ("lacework", "webhook-compliance-changed.json"),
         ("lacework", "vulnerabilities-hosts.json"),
