@@ -13,7 +13,6 @@ from typing import Any
 
 from bot.domain.errors import BadInput
 from bot.domain.findings import (
-    Account,
     Control,
     Finding,
     FindingClass,
@@ -25,6 +24,7 @@ from bot.domain.findings import (
     Vulnerability,
 )
 from connectors.console import console_url
+from connectors.orca.content import content, plain_value
 from connectors.orca.resources import owners, resource_of
 from connectors.orca.shapes import (
     ALERT_REF,
@@ -60,6 +60,7 @@ _POSTURE = frozenset(
 _EXPOSED = frozenset({"internet_facing", "public_facing", "internet-facing", "internet_exposed"})
 _DATA = frozenset({"pii", "phi", "pci", "sensitive_data", "secrets", "sensitive_keys", "financial", "credit_card"})
 _SNOOZE = ("snoozeuntil", "snoozeduntil", "snoozeend", "snoozeendtime", "snoozeexpiration", "snoozetime")
+_CLOSED = (SourceStatus.RESOLVED, SourceStatus.DELETED)
 _MOVES = ("first_seen", "last_seen", "modified")  # with every scan, or with nothing that is said
 
 
@@ -67,10 +68,14 @@ class OrcaMapper:
     source = SOURCE
 
     def sight(self, raw: Mapping[str, Any]) -> Sighting:
+        view = View(raw)
+        if kind_of(raw, view) == "alert":
+            reason = text(view.get("closedreason", "dismissreason", "statusreason"), 2000)
+            closed = state_of(view.get("status"), reason)[0] in _CLOSED
+            return Sighting(uid=alert_uid(view), content=content_hash(content(view)), closed=closed)
         told = _told(raw)
-        said = {name: value for name, value in told.items() if name not in _MOVES}
-        closed = told["result"] in (SourceStatus.RESOLVED, SourceStatus.DELETED)
-        return Sighting(uid=told["uid"], content=content_hash(_plain(said)), closed=closed)
+        said = {name: plain_value(value) for name, value in told.items() if name not in _MOVES}
+        return Sighting(uid=told["uid"], content=content_hash(said))
 
     def map(self, raw: Mapping[str, Any]) -> Finding:
         return Finding(source=SOURCE, **_told(raw))
@@ -81,23 +86,9 @@ def scope_of(account: str, level: str) -> str:
     return f"orca:alerts:{account or '-'}:{level}"
 
 
-def _plain(told: dict[str, Any]) -> dict[str, Any]:
-    return {name: _dumped(value) for name, value in told.items()}
-
-
-def _dumped(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_dumped(one) for one in value]
-    return (
-        value.model_dump(mode="json")
-        if isinstance(value, (Resource, Account, Vulnerability, Control, OwnerHint))
-        else value
-    )
-
-
 def _told(raw: Mapping[str, Any]) -> dict[str, Any]:
     view = View(raw)
-    kind = kind_of(raw)
+    kind = kind_of(raw, view)
     if kind == "alert":
         return _alert(view)
     if kind == "vulnerability" or raw.get(CVE_MARK):
@@ -128,7 +119,7 @@ def _alert(view: View) -> dict[str, Any]:
     description = plain_text(view.get("description"), name)
     steps = lines(view.get("remediationconsole"), name)
     configuration = obj(view.get("configuration"))
-    closed = result in (SourceStatus.RESOLVED, SourceStatus.DELETED)
+    closed = result in _CLOSED
     return {
         "uid": uid,
         "product": "Orca",

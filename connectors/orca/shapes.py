@@ -42,53 +42,64 @@ def plain(value: Any) -> Any:
 
 def _layer(value: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, inner in obj(value).items():
-        if isinstance(key, str):
-            found.setdefault(squash(key), plain(inner))
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, dict):
+                inner = plain(inner)
+            if inner is None or inner == "" or inner == [] or inner == {} or not isinstance(key, str):
+                continue
+            found.setdefault(squash(key), inner)
     return found
 
 
 class View:
-    """One object's fields. ``get`` looks for names in order, in the alert's own layers; ``asset`` in what is told of
+    """One object's fields. ``get`` looks for names in order, in the alert's own fields; ``asset`` in what is told of
     the asset. Empty values count as not there."""
 
-    __slots__ = ("assets", "layers", "raw")
+    __slots__ = ("assets", "fields", "raw")
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw = _without_suffixes(raw)
         top = _layer(raw)
-        inner = plain(top.get("data"))
+        inner = top.get("data")
         data = _layer(inner)
         if is_serving(inner):
             layers = [data, top]
         else:  # the data of the older generation holds templates: what is filled in stands above it
             layers = [_layer(top.get("state")), _layer(top.get("alertstate")), top, _layer(top.get("hdr")), data]
-        nested = _layer(_first(layers, "alert"))  # a customer's template: the alert beside fields of their own
-        told = [_layer(_first([*layers, nested], name)) for name in ("assetdata", "asset")]
-        self.layers: list[dict[str, Any]] = [*layers, nested, _layer(nested.get("state")), *told]
-        self.assets: list[dict[str, Any]] = [layer for layer in (told[1], *_inventories(layers)) if layer]
+        fields = _merged(layers)
+        if nested := _layer(fields.get("alert")):  # a customer's template: the alert beside fields of their own
+            layers += [nested, _layer(nested.get("state"))]
+            fields = _merged(layers)
+        asset = _layer(fields.get("asset"))
+        self.fields = _merged([fields, _layer(fields.get("assetdata")), asset])
+        self.assets = _merged([asset, *_inventories(fields)])
 
     def get(self, *names: str) -> Any:
-        return _first(self.layers, *names)
+        for name in names:
+            if name in self.fields:
+                return self.fields[name]
+        return None
 
     def asset(self, *names: str) -> Any:
-        return _first(self.assets, *names)
+        for name in names:
+            if name in self.assets:
+                return self.assets[name]
+        return None
 
 
-def _first(layers: Sequence[Mapping[str, Any]], *names: str) -> Any:
-    for name in names:
-        for layer in layers:
-            value = layer.get(name)
-            if value is not None and value != "" and value != [] and value != {}:
-                return value
-    return None
+def _merged(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The first layer has the say."""
+    found: dict[str, Any] = {}
+    for layer in reversed(layers):
+        found.update(layer)
+    return found
 
 
-def _inventories(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _inventories(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What is said of the asset itself: ``Inventory`` beside or in the data, or the older ``model``."""
     found: list[dict[str, Any]] = []
-    model = obj(_first(layers, "model"))
-    for one in (_first(layers, "inventory"), _first(layers, "inventories"), model):
+    for one in (fields.get("inventory"), fields.get("inventories"), fields.get("model")):
         holder = next(iter(seq(one)), None) if isinstance(one, list) else one
         holder = obj(plain(holder))
         if not holder:
@@ -154,11 +165,11 @@ _LOG_TYPES = words(
 )
 
 
-def kind_of(raw: Mapping[str, Any]) -> str:
+def kind_of(raw: Mapping[str, Any], view: View | None = None) -> str:
     """``alert``, ``vulnerability``, ``entry`` (of an alert's history), ``asset``, or "" for something else."""
     if raw.keys() & {"scan_unique_id", "scan_id"}:
         return ""
-    view = View(raw)
+    view = view or View(raw)
     alert_id = alert_uid(view)
     if alert_id and not ALERT_REF.fullmatch(alert_id) and not view.get(*_ONLY_ORCA):
         return ""  # other products have alerts with ids, too
@@ -167,7 +178,7 @@ def kind_of(raw: Mapping[str, Any]) -> str:
             isinstance(view.get("details"), dict) or (text(raw.get("type")) in _LOG_TYPES and view.get("createtime"))
         ):
             return "entry"
-        own = set().union(*(layer.keys() for layer in view.layers))
+        own = view.fields.keys()
         return "alert" if len(own & _SAYS) > bool(own & {"name"} and "type" in own) else "reference"
     if view.get("cveid") and (view.assets or view.get("assetuniqueid", "vmassetuniqueid", "installedpackage")):
         return "vulnerability"

@@ -107,9 +107,7 @@ def _records(raw: Mapping[str, Any], package: str, version: str, labels: list[st
 
 def of_record(view: View) -> tuple[Vulnerability, ...]:
     """A record of ``/api/query/cves`` or of the model VulnerabilityV2: one CVE on one asset."""
-    merged: dict[str, Any] = {}
-    for layer in reversed(view.layers):
-        merged |= layer
+    merged = dict(view.fields)
     if not merged.get("cveid"):
         merged["cveid"] = view.raw.get(CVE_MARK)
     return tuple(_records(merged, "", "", []))[:_MOST]

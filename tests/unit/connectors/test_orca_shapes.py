@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 
 from bot.domain.errors import BadInput
 from bot.domain.findings import Finding, FindingClass, Severity, SourceStatus
-from connectors.orca import MANIFEST
+from connectors.orca import MANIFEST, words
+from connectors.orca.content import SAID, SAID_OF_ASSET
 from connectors.orca.mapping import OrcaMapper
 from connectors.orca.shapes import APP_MARK
 from connectors.orca.words import plain_text, severity_of, state_of
@@ -262,6 +265,23 @@ def test_a_tenant_of_another_region_gets_links_to_its_own_console() -> None:
         "https://app.eu.orcasecurity.io/alerts/orca-1001"
     )
     assert OrcaMapper().map({**LEGACY, APP_MARK: "javascript:x"}).url == "https://app.orcasecurity.io/alerts/orca-1001"
+
+
+def test_the_hash_covers_every_name_the_mapping_asks_for() -> None:
+    folder = Path(words.__file__).parent
+    code = "".join((folder / f"{name}.py").read_text("utf-8") for name in ("mapping", "resources", "vulnerabilities"))
+    records = {"cveid", "cvssseverity", "cvsssourcelink", "firstseen", "sourcelink", "summary", "upstreamdisposition",
+               "vendorsourcelink", "installedpackage"}  # fmt: skip
+    times = {"createdat", "lastseen", "lastupdated", "statustime"}
+    elsewhere = {"findings", "model", "verificationstatus"}  # hashed in part; not said of the finding but in extra
+    for call, covered in (("view.get", SAID | records | times | elsewhere), ("view.asset", SAID_OF_ASSET)):
+        asked = {
+            name
+            for args in re.findall(re.escape(call) + r"\(([^()]*)\)", code)
+            for name in re.findall(r'"(\w+)"', args)
+        }
+        assert len(asked) > 20
+        assert asked - covered == set()
 
 
 def test_scans_that_change_nothing_leave_the_hash() -> None:
