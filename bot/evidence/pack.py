@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select
 
 from bot.domain.errors import BadInput, GatehouseError, NotFound
 from bot.store import ledger
+from bot.store.controls import BREAK_GLASS
 from bot.store.tables import (
     CauseRow,
     DecisionRow,
@@ -171,6 +172,7 @@ def _subjects(conn: Connection, question: Question) -> set[str]:
         if row is None:
             raise NotFound(f"There is no decision {question.decision[:80]}.", mend="Its id begins with dec-.")
         subjects = {row.id, row.request_id, row.plan_id} | _standing(conn, _USES.c.request_id == row.request_id)
+        subjects |= _ids(conn, BREAK_GLASS, BREAK_GLASS.c.request_id == row.request_id)
         executions = _ids(conn, _EXECUTIONS, _EXECUTIONS.c.decision_id == row.id)
         return subjects | executions | _ids(conn, _STEPS, _STEPS.c.execution_id.in_(executions))
     subjects = set()
@@ -192,6 +194,7 @@ def _subjects(conn: Connection, question: Question) -> set[str]:
     subjects |= _ids(conn, _PLANS, _PLANS.c.cause_id == cause)
     subjects |= _ids(conn, _EXCEPTIONS, _EXCEPTIONS.c.cause_id == cause)
     subjects |= _standing(conn, _USES.c.cause_id == cause)
+    subjects |= _ids(conn, BREAK_GLASS, BREAK_GLASS.c.cause_id == cause)
     for some in _slices(sorted(requests)):
         subjects |= _ids(conn, _DECISIONS, _DECISIONS.c.request_id.in_(some))
     for some in _slices(sorted(executions)):

@@ -79,3 +79,18 @@ async def test_every_step_was_intended_in_the_ledger_before_it_was_done(loop: Wo
 
 def test_the_checkpoint_in_the_docs_is_one() -> None:
     assert [each.size for each in parse(DOCS.read_text("utf-8"))] == [1042]
+
+
+async def test_the_pack_of_a_broken_glass_holds_its_use_and_its_review(loop: World) -> None:
+    from tests.unit.remediation.test_glass import _break, _govern, _run
+
+    _govern(loop)
+    request = await _break(loop, "UANN")
+    await _run(loop, request)
+    assert request.glass is not None
+    abe = await loop.actor("UABE")
+    await loop.approvals.glass.review(request.glass.id, abe, justified=True, comment="it leaked")
+    held = await loop.db.read(plans.execution, str(await loop.db.read(plans.execution_of_request, request.id)))
+    for question in (pack.Question(decision=held.decision_id), pack.Question(cause=loop.cause)):
+        built = await build(loop, question)
+        assert {"break_glass.used", "break_glass.reviewed"} <= set(ids(built))
