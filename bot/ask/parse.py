@@ -987,7 +987,7 @@ class _Parser:
         for mark in self._of("measure"):
             self._take(mark)
             out.measure = out.measure if out.measure in {"late_rate"} else mark.values[0]
-        if not out.measure and kinds & {"average", "median"}:
+        if not out.measure and kinds & {"average", "median", "old"}:
             self._average(kinds)
         if not out.of:
             out.of = self._counted()
@@ -1038,6 +1038,8 @@ class _Parser:
 
     def _average(self, kinds: set[str]) -> None:
         words = {token.word for token in self.words}
+        if not kinds & {"average", "median"}:
+            raise NotUnderstood("How old on average, or how old is the oldest?")
         if words & {"old", "age"}:
             self.out.measure = "median_age" if "median" in kinds else "avg_age"
         elif words & {"fix", "fixed", "resolve", "resolved", "close", "closed", "remediate", "remediation", "fixes"}:

@@ -255,11 +255,9 @@ class Reader:
                 continue
             whole = self._completed(token.word)
             if whole is None:
-                close = [
-                    c
-                    for c in near(token.word, self._singles)
-                    if c[0] == token.word[0] or sorted(c) == sorted(token.word)
-                ]
+                names = (value for values in self.vocabulary.values.values() for value in values)
+                slips = near(token.word, self._singles) or near(token.word, names, short=True)
+                close = [c for c in slips if c[0] == token.word[0] or sorted(c) == sorted(token.word)]
                 meanings = {self._meaning(c) for c in close}
                 if len(meanings) == 1:
                     whole = close[0]
@@ -275,7 +273,7 @@ class Reader:
 
     def _meaning(self, word: str) -> frozenset[str]:
         """What the word says by itself, else its stem."""
-        alone = frozenset(said for said in self._singles[word] if ":" in said)
+        alone = frozenset(said for said in self._singles.get(word, ()) if ":" in said)
         return alone or frozenset(stem(word))
 
     def _completed(self, word: str) -> str | None:
