@@ -75,6 +75,7 @@ class LaceworkSimulator:
         self._tokens: dict[str, datetime] = {}
         self._pages: dict[str, list[dict[str, Any]]] = {}
         self._alerts: dict[str, list[_Alert]] = {}
+        self._by_number: dict[int, _Alert] = {}
         self._numbers = 1000
         self._ends = 0
         self._hour: tuple[int, int] = (0, 0)
@@ -197,15 +198,20 @@ class LaceworkSimulator:
     def _tell(self) -> None:
         """Let the alerts follow the problems: new ones, closed ones, new ones for what came back."""
         for problem in self._of("threat"):
-            many = self._alerts.setdefault(problem.key, [])
-            last = many[-1] if many else None
-            if problem.status == "resolved":
-                if last is not None and last.closed_at is None:
-                    last.closed_at, last.by = problem.changed_at, "world"
-            elif last is None or (last.closed_at is not None and last.by == "world"):
-                self._numbers += 1
-                start = problem.first_seen if last is None else problem.changed_at
-                many.append(_Alert(self._numbers, problem.key, start))
+            self._follow(problem)
+
+    def _follow(self, problem: Problem) -> None:
+        many = self._alerts.setdefault(problem.key, [])
+        last = many[-1] if many else None
+        if problem.status == "resolved":
+            if last is not None and last.closed_at is None:
+                last.closed_at, last.by = problem.changed_at, "world"
+        elif last is None or (last.closed_at is not None and last.by == "world"):
+            self._numbers += 1
+            start = problem.first_seen if last is None else problem.changed_at
+            made = _Alert(self._numbers, problem.key, start)
+            many.append(made)
+            self._by_number[made.number] = made
 
     def _of(self, kind: str) -> list[Problem]:
         now = self.now()
@@ -250,13 +256,16 @@ class LaceworkSimulator:
         rows = [self._row(one) for many in self._alerts.values() for one in many if low <= one.start <= high]
         return self._answer(request, _filtered(rows, body))
 
-    def _find(self, request: web.Request) -> _Alert | None:
-        self._tell()
-        number = int(request.match_info["id"])
-        return next((one for many in self._alerts.values() for one in many if one.number == number), None)
+    def _find(self, number: int) -> _Alert | None:
+        if number not in self._by_number:
+            self._tell()
+        found = self._by_number.get(number)
+        if found is not None and (problem := self.world.get(found.key)) is not None:
+            self._follow(problem)
+        return found
 
     async def _one(self, request: web.Request) -> web.Response:
-        alert, scope = self._find(request), request.query.get("scope", "Details")
+        alert, scope = self._find(int(request.match_info["id"])), request.query.get("scope", "Details")
         if alert is None:
             return _json({"message": "Not found"}, 404)
         if self.faults.take("details"):
@@ -275,7 +284,7 @@ class LaceworkSimulator:
         return _json({"data": {**self._row(alert), "entityMap": {"Machine": [machine]}}})
 
     async def _close(self, request: web.Request) -> web.Response:
-        alert, body = self._find(request), await _body(request)
+        alert, body = self._find(int(request.match_info["id"])), await _body(request)
         reason, comment = body.get("reason"), body.get("comment")
         if alert is None:
             return _json({"message": "Not found"}, 404)
@@ -289,7 +298,7 @@ class LaceworkSimulator:
         return web.Response(status=204)
 
     async def _comment(self, request: web.Request) -> web.Response:
-        alert, body = self._find(request), await _body(request)
+        alert, body = self._find(int(request.match_info["id"])), await _body(request)
         if alert is None:
             return _json({"message": "Not found"}, 404)
         if not body.get("comment"):
@@ -304,13 +313,13 @@ class LaceworkSimulator:
         return entry
 
     def comments(self, number: int) -> list[str]:
-        found = next(one for many in self._alerts.values() for one in many if one.number == number)
+        found = self._by_number[number]
         return [entry["message"]["value"] for entry in found.timeline]
 
     def webhook(self, number: int) -> dict[str, str]:
         """The body of the webhook channel."""
-        self._tell()
-        alert = next(one for many in self._alerts.values() for one in many if one.number == number)
+        alert = self._find(number)
+        assert alert is not None
         problem = self.world.get(alert.key)
         assert problem is not None
         grades = {"critical": "1", "high": "2", "medium": "3", "low": "4"}
