@@ -8,15 +8,17 @@ from __future__ import annotations
 import html
 import re
 
-_DIRECTIVE = re.compile(r":[a-z][a-z-]*\[((?:\\.|[^\]\\])*)\]\{[^}]*\}")  # :cloud-resource[name]{resourceId="…"}
-_LINK = re.compile(r"!?\[([^\]]*)\]\(\s*<?(https?://[^\s)>]+)>?[^)]*\)")
+_DIRECTIVE = re.compile(
+    r":[a-z][a-z-]{0,40}\[((?:\\.|[^\]\\]){0,500})\]\{[^}]{0,2000}\}"
+)  # :cloud-resource[name]{resourceId="…"}
+_LINK = re.compile(r"!?\[([^\]\[]{0,300})\]\([ ]?<?(https?://[^\s)>\[]{1,1000}+)>?[^)\[]{0,200}+\)")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[\w-]*[ \t]*$", re.M)
 _BLOCK = re.compile(r"(?:```|~~~)[\w-]*[ \t]*\r?\n(.*?)(?:```|~~~)", re.S)
 _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?)", re.M)
-_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", re.S)
-_CODE = re.compile(r"`+([^`]*)`+")
+_STRONG = re.compile(r"(\*\*|__)(?=\S)(.{1,300}?)(?<=\S)\1", re.S)
+_CODE = re.compile(r"`{1,3}([^`]{0,500})`{1,3}")
 _BREAK = re.compile(r"<\s*(?:br|/p|/li|/div)\s*/?\s*>", re.I)
-_TAG = re.compile(r"</?(?:p|li|ul|ol|div|span|b|i|em|strong|a|code|pre|h[1-6]|table|tr|td|th)(?:\s[^>]*)?>", re.I)
+_TAG = re.compile(r"</?(?:p|li|ul|ol|div|span|b|i|em|strong|a|code|pre|h[1-6]|table|tr|td|th)(?:\s[^>]{0,300})?>", re.I)
 _BRACES = re.compile(r"\{\{\s*([\w.\[\]-]+)\s*\}\}")
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+.!>~|-])")
 _LINES = re.compile(r"\n{3,}")

@@ -11,6 +11,7 @@ from bot.domain.findings import Finding, FindingClass, Resource, SourceStatus, V
 from connectors.console import console_url
 from connectors.markup import commands
 from connectors.text import environment_of, fraction, obj, seq, tags_of, text, texts, when
+from connectors.wiz.shapes import HOOKED, hook_id
 from connectors.wiz.words import (
     CONFIGURATION,
     DETECTION,
@@ -63,40 +64,68 @@ def scope(kind: str, severity_word: str, more: str = "") -> str:
 # --- webhook bodies --------------------------------------------------------------------------------------------------
 
 
-def hook(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of the default issue template, or a flat one, in the names of an issue node."""
-    issue, control, trigger = obj(raw.get("issue")), obj(raw.get("control")), obj(raw.get("trigger"))
-    rule = control or obj(raw.get("sourceRule")) or obj(raw.get("rule"))
-    found = dict(obj(raw.get("resource")) or obj(raw.get("entity")) or obj(raw.get("entitySnapshot")))
+def hook(raw: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(kind, node) of a body whose object, rule and resource stand side by side, or which is flat."""
+    main = next((found for name in HOOKED if (found := obj(raw.get(name)))), {})
+    trigger = obj(raw.get("trigger"))
+    about = word(trigger.get("source"))
+    rule = next((found for name in ("control", "sourceRule", "rule") if (found := obj(raw.get(name)))), {})
+    found = next((found for name in ("resource", "entity", "entitySnapshot") if (found := obj(raw.get(name)))), {})
+    if "issue" not in raw and main:
+        if "CONFIGURATION" in about or "result" in main or "configurationFinding" in raw:
+            held = {"externalId": found.get("subscriptionExternalId") or found.get("subscriptionId"),
+                    "name": found.get("subscriptionName"), "cloudProvider": found.get("cloudPlatform")}  # fmt: skip
+            return CONFIGURATION, {"rule": dict(rule), **main, "resource": {"subscription": held, **found}}
+        if "VULNERABILITY" in about or "vulnerability" in raw or "vulnerabilityFinding" in raw:
+            place = {
+                "subscriptionExternalId": found.get("subscriptionId"),
+                "providerUniqueId": found.get("id"),
+                **found,
+            }
+            return VULNERABILITY, {"vulnerableAsset": place, **main}
+        if "DETECTION" in about or "detection" in raw:
+            return DETECTION, {"ruleMatch": {"rule": dict(rule)}, "primaryResource": dict(found), **main}
+    return ISSUE, _hooked_issue(raw, main, rule, found)
 
+
+def _hooked_issue(
+    raw: Mapping[str, Any], issue: Mapping[str, Any], rule: Mapping[str, Any], found: Mapping[str, Any]
+) -> dict[str, Any]:
     def first(*names: str) -> Any:
         return next((value for name in names for holder in (issue, raw) if (value := holder.get(name))), None)
 
+    def placed(*names: str, beside: tuple[str, ...] = ()) -> Any:
+        inside = (found.get(name) for name in names)
+        return next((value for value in (*inside, *(raw.get(name) for name in beside)) if value), None)
+
     place = {
         **found,
-        "providerId": found.get("providerId") or found.get("providerUniqueId") or found.get("externalId")
-        or found.get("id") or raw.get("resourceId") or raw.get("resourceProviderId"),
-        "subscriptionExternalId": found.get("subscriptionExternalId") or found.get("subscriptionId")
-        or raw.get("subscriptionExternalId") or raw.get("subscriptionId") or raw.get("cloudAccountId"),
-        "subscriptionName": found.get("subscriptionName") or raw.get("subscriptionName"),
-        "name": found.get("name") or raw.get("resourceName") or raw.get("entityName"),
-        "type": found.get("type") or raw.get("resourceType"),
-        "region": found.get("region") or raw.get("resourceRegion") or raw.get("region"),
-        "cloudPlatform": found.get("cloudPlatform") or raw.get("cloudPlatform"),
-        "cloudProviderURL": found.get("cloudProviderURL") or found.get("cloudProviderUrl")
-        or raw.get("cloudProviderURL"),
-    }  # fmt: skip
+        "providerId": placed(
+            "providerId", "providerUniqueId", "externalId", "id", beside=("resourceId", "resourceArn")
+        ),
+        "subscriptionExternalId": placed(
+            "subscriptionExternalId", "subscriptionId", beside=("subscriptionExternalId", "subscriptionId")
+        ),
+        "subscriptionName": placed("subscriptionName", beside=("subscriptionName",)),
+        "name": placed("name", beside=("resourceName", "entityName")),
+        "type": placed("type", beside=("resourceType", "entityType")),
+        "region": placed("region", beside=("resourceRegion", "region")),
+        "cloudPlatform": placed("cloudPlatform", beside=("cloudPlatform", "cloudProvider")),
+        "cloudProviderURL": placed("cloudProviderURL", "cloudProviderUrl", beside=("cloudProviderURL",)),
+    }
+    if isinstance(raw.get("resource"), str) and not place["name"]:
+        place["name"] = raw["resource"]
     return {
         **issue,
-        "id": issue.get("id") or first("issueId", "issueID", "wizIssueId"),
-        "status": first("status", "issueStatus") or trigger.get("type"),
+        "id": issue.get("id") or hook_id(raw) or raw.get("id"),
+        "status": first("status", "issueStatus") or obj(raw.get("trigger")).get("type"),
         "severity": first("severity", "issueSeverity") or rule.get("severity"),
         "type": first("type", "issueType"),
         "createdAt": first("createdAt", "created"),
         "updatedAt": first("updatedAt", "updated", "timestamp"),
         "dueAt": first("dueAt", "dueDate"),
         "projects": first("projects", "projectNames"),
-        "url": first("url", "issueURL", "issueUrl", "link"),
+        "url": first("url", "issueURL", "issueUrl", "wizUrl", "link"),
         "sourceRule": {
             "id": raw.get("controlId") or raw.get("ruleId"),
             "name": first("title", "controlName", "ruleName", "name"),
@@ -128,12 +157,12 @@ def issue(uid: str, node: Mapping[str, Any]) -> Finding:
         tags=tags,
     )
     clouds = [one for one in seq(node.get("cloudAccounts")) if isinstance(one, dict)]
-    cloud = clouds[0] if clouds else {}
+    cloud, held = clouds[0] if clouds else {}, obj(place.get("subscription"))
     where = account(
         place.get("cloudPlatform") or cloud.get("cloudProvider"),
         resource.uid,
-        place.get("subscriptionExternalId") or cloud.get("externalId"),
-        place.get("subscriptionName") or cloud.get("name"),
+        place.get("subscriptionExternalId") or held.get("externalId") or cloud.get("externalId"),
+        place.get("subscriptionName") or held.get("name") or cloud.get("name"),
         place.get("subscriptionTags"),
     )
     level, level_word = severity(node.get("severity"), rule.get("severity"))

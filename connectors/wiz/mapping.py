@@ -61,7 +61,7 @@ def _known(raw: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
             mend="Give nodes of Wiz's API, or what its webhook sent.",
         )
     kind, node = found
-    return (ISSUE, kinds.hook(node)) if kind == HOOK else found
+    return kinds.hook(node) if kind == HOOK else found
 
 
 def identity(kind: str, node: Mapping[str, Any]) -> str:

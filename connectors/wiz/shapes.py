@@ -51,9 +51,19 @@ _PLACES = (
 )
 _SUFFIXES = re.compile(r"^(.+)_(?:s|g|t|d|b)$")  # types that Log Analytics appends to names
 _SNAKE = re.compile(r"_([a-z0-9])")
-_ROOTS = frozenset(
-    {"entitySnapshot", "sourceRule", "vulnerableAsset", "resource", "rule", "issue", "control", "trigger"}
-)
+# Members that hold objects, which some stores keep as JSON text.
+_INNER = frozenset(
+    {"entitySnapshot", "sourceRule", "sourceRules", "vulnerableAsset", "resource", "rule", "issue", "control",
+     "trigger", "projects", "primaryResource", "resources", "ruleMatch", "cloudAccounts", "securitySubCategories"}
+)  # fmt: skip
+_SNAKED = frozenset(
+    {"entity_snapshot", "source_rule", "source_rules", "vulnerable_asset", "target_external_id", "rule_match",
+     "primary_resource", "status_changed_at", "created_at", "updated_at", "first_seen_at", "first_detected_at",
+     "detailed_name", "triggering_events", "cve_description", "analyzed_at", "security_sub_categories"}
+)  # fmt: skip
+_FREE = frozenset({"tags", "subscriptionTags", "properties"})  # names of the customer's own
+HOOKED = ("issue", "finding", "configurationFinding", "vulnerabilityFinding", "vulnerability", "detection", "threat")
+LINKED = re.compile(r"issue~'([0-9A-Za-z-]{8,80})")
 # Elastic's names nest what Wiz writes as one word: cloud.platform is cloudPlatform.
 _NESTED = frozenset({"cloud", "subscription", "resourceGroup", "provider", "external", "native", "related"})
 
@@ -108,42 +118,60 @@ def _is_detection(raw: Mapping[str, Any]) -> bool:
 
 def _is_hook(raw: Mapping[str, Any]) -> bool:
     """The default template, and flat bodies of edited ones that still name an issue."""
-    issue = raw.get("issue")
-    if isinstance(issue, dict) and issue.get("id"):
-        if kind_of(issue):  # a whole node: that one is the finding, this only holds it
-            return False
-        beside = any(isinstance(raw.get(name), dict) for name in ("trigger", "resource", "control"))
-        return beside or "severity" in issue
-    named = raw.get("issueId") or raw.get("issueID") or raw.get("wizIssueId")
-    return bool(named) and not _HOOK_MARKS.isdisjoint(raw)
+    for name in HOOKED:
+        inner = raw.get(name)
+        if isinstance(inner, dict) and inner.get("id"):
+            if kind_of(inner):  # a whole node: that one is the finding, this only holds it
+                return False
+            beside = any(isinstance(raw.get(other), dict) for other in ("trigger", "resource", "control", "rule"))
+            return beside or (name == "issue" and "severity" in inner)
+    return bool(hook_id(raw)) and not _HOOK_MARKS.isdisjoint(raw)
+
+
+def hook_id(raw: Mapping[str, Any]) -> str:
+    """The issue that a flat body names, by a member or by a link to it."""
+    for name in ("issueId", "issueID", "wizIssueId", "issue_id", "wiz_issue_id"):
+        if found := text(raw.get(name), 128):
+            return found
+    for value in raw.values():
+        if isinstance(value, str) and "issue~'" in value and (linked := LINKED.search(value)):
+            return linked[1]
+    return ""
 
 
 def finding(raw: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """(kind, node in Wiz's own names), or None. Snake case and flattened names are turned back."""
-    if kind := kind_of(raw):
+    """(kind, node in Wiz's own names), or None. Snake case, flat names and members as JSON text are turned back."""
+    for name in _INNER:
+        if type(raw.get(name)) is str and raw[name][:1] in ("{", "["):
+            raw = {**raw, **{key: _json(value) for key, value in raw.items() if key in _INNER}}
+            break
+    snake = not _SNAKED.isdisjoint(raw)
+    if not snake and (kind := kind_of(raw)):
         return kind, raw
     if cli.is_match(raw):
         return cli.kind(raw), cli.node(raw)
-    if not any(isinstance(key, str) and ("_" in key or "." in key) for key in raw):
+    if not snake and not any(isinstance(key, str) and ("_" in key or "." in key) for key in raw):
         return None
-    node = _renamed(raw)
+    node = _renamed(raw, 0)
     kind = kind_of(node)
     return (kind, node) if kind else None
 
 
-def _renamed(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _json(value: Any) -> Any:
+    return found if isinstance(value, str) and (found := _parsed(value)) is not None else value
+
+
+def _renamed(raw: Mapping[str, Any], depth: int) -> dict[str, Any]:
     """``entity_snapshot``, ``entitySnapshot.name`` and ``entitySnapshot_name_s`` as Wiz writes them."""
     made: dict[str, Any] = {}
     for key, value in list(raw.items())[:500]:
-        name = str(key)
-        if typed := _SUFFIXES.match(name):
-            name = typed[1]
-            if isinstance(value, str) and value[:1] in ("{", "["):
-                value = _parsed(value) or value
+        name, typed = str(key), None
+        if not name.startswith("_") and (typed := _SUFFIXES.match(name)):
+            name, value = typed[1], _json(value)
         root, dot, rest = name.partition(".")
-        if not dot:
+        if typed and not dot:
             head, line, tail = name.partition("_")
-            root, dot, rest = (head, line, tail) if line and head in _ROOTS else (name, "", "")
+            root, dot, rest = (head, line, tail) if head in _INNER and line else (name, "", "")
         root = _SNAKE.sub(lambda m: m[1].upper(), root) if not root.startswith("_") else root
         if dot and rest:
             inner = made.setdefault(root, {})
@@ -151,24 +179,23 @@ def _renamed(raw: Mapping[str, Any]) -> dict[str, Any]:
                 inner[rest] = value
                 continue
         made[root] = value
-    return {key: _deep(value) for key, value in made.items()}
+    return {key: value if key in _FREE else _inside(value, depth + 1) for key, value in made.items()}
 
 
-def _deep(value: Any, depth: int = 0) -> Any:
-    if depth > 8:
+def _inside(value: Any, depth: int) -> Any:
+    if depth > _DEPTH:
         return value
     if isinstance(value, list):
-        return [_deep(one, depth + 1) for one in value]
+        return [_inside(one, depth + 1) for one in value]
     if not isinstance(value, dict):
         return value
-    made: dict[Any, Any] = {}
-    for key, inner in _renamed(value).items() if depth < 2 else value.items():
+    made: dict[str, Any] = {}
+    for key, inner in _renamed(value, depth).items():
         if key in _NESTED and isinstance(inner, dict) and not {"id", "name", "externalId"} & inner.keys():
-            made |= {key + name[:1].upper() + name[1:]: _deep(one, depth + 1) for name, one in inner.items()}
+            made |= {key + name[:1].upper() + name[1:]: one for name, one in inner.items()}
         else:
-            made[key] = _deep(inner, depth + 1)
-    # ids under tags are the customer's own names: they must not be renamed
-    return made if "tags" not in value else {**made, "tags": value["tags"]}
+            made[key] = inner
+    return made
 
 
 # --- what carries no finding -----------------------------------------------------------------------------------------
@@ -189,7 +216,7 @@ _ANSWERS = {
     "networkExposures": "network exposures", "issueAnalytics": "counts", "deployments": "deployments",
     "__schema": "schema", "__typename": "type name", "usersV2": "users", "userRoles": "roles",
     "cloudOrganizations": "cloud organisations", "containerRegistries": "registries", "issuesGroupedByValue": "counts",
-    "threatDetectionDetails": "threat details", "systemActivityGroup": "system activity", "tenant": "tenant",
+    "systemActivityGroup": "system activity", "tenant": "tenant",
 }  # fmt: skip
 _WRITES = ("create", "update", "delete", "associate", "disassociate", "request", "copy", "rerun", "rotate", "add",
            "remove", "set", "start", "stop", "assign", "revoke", "move", "duplicate", "validate")  # fmt: skip
@@ -265,6 +292,11 @@ class _Found:
             elif isinstance(inner, str) and (key in _JSON_MEMBERS or name in _JSON_MEMBERS):
                 self.walk(_parsed(inner), str(key), depth + 1)
         if len(self.items) + len(self.none) > before:
+            return
+        data = value.get("data")
+        if not name and isinstance(data, dict) and data and value.keys() <= {"data", "errors", "extensions"}:
+            if all(one is None or isinstance(one, (dict, list)) for one in data.values()):  # a GraphQL answer
+                self.none.append(f"answer to {', '.join(map(str, data))}"[:120])
             return
         self.none += [f"answer without {what}" for what in nothing]
         if isinstance(nodes, list):

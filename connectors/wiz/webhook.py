@@ -19,14 +19,14 @@ from bot.settings import Settings
 from connectors.options import parse
 from connectors.text import obj, text
 from connectors.wiz.client import Rejected, WizClient
+from connectors.wiz.kinds import hook
 from connectors.wiz.options import WizOptions
-from connectors.wiz.shapes import HOOK, understand
+from connectors.wiz.shapes import HOOK, LINKED, understand
 from connectors.wiz.shapes import finding as known
 from connectors.wiz.words import CONFIGURATION, DETECTION, ISSUE, SOURCE, VULNERABILITY, word
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_LINKED = re.compile(r"issue~'([0-9a-fA-F-]{36})")
-_KINDS = {ISSUE: "issues", HOOK: "issues", CONFIGURATION: "configuration", VULNERABILITY: "vulnerabilities",
+_KINDS = {ISSUE: "issues", CONFIGURATION: "configuration", VULNERABILITY: "vulnerabilities",
           DETECTION: "detections"}  # fmt: skip
 _SOURCES = {"ISSUE": "issues", "ISSUES": "issues", "CONTROL": "issues", "DETECTION": "detections",
             "DETECTIONS": "detections", "CONFIGURATION_FINDING": "configuration",
@@ -108,25 +108,24 @@ def _refs(raw: Any) -> Sequence[str]:
         said = understand(one) if isinstance(one, dict) else None
         for item in said.items if said else ():
             what = known(item)
-            if what is None or what[0] not in _KINDS:
+            kind, node = hook(what[1]) if what and what[0] == HOOK else what or ("", {})
+            uid = text(node.get("id"), 128)
+            if kind not in _KINDS:
                 continue
-            kind, node = what
-            uid = text(obj(node.get("issue")).get("id") if kind == HOOK else node.get("id"), 128)
-            uid = uid or text(node.get("issueId") or node.get("issueID") or node.get("wizIssueId"), 128)
             if uid and "{{" not in uid:
                 found.append(f"{_KINDS[kind]}:{uid}")
             if kind == DETECTION:
                 threat = text(obj(node.get("issue")).get("id"), 128) or text(node.get("threatId"), 128)
                 found += [f"issues:{threat}"] if threat and "{{" not in threat else []
-    if isinstance(raw, dict) and not found and (kind_ := _SOURCES.get(word(obj(raw.get("trigger")).get("source")))):
-        found += [f"{kind_}:{uid}" for uid in _loose(raw, "")[:1]]
+    if isinstance(raw, dict) and not found and (kind := _SOURCES.get(word(obj(raw.get("trigger")).get("source")), "")):
+        found += [f"{kind}:{uid}" for uid in _loose(raw, "")[:1]]
     return found
 
 
 def _loose(raw: Any, said: str) -> list[str]:
     """Ids in a body of unknown shape: of a link to an issue, of members that are called so, of anything."""
     text_of = said or orjson.dumps(raw, default=str).decode()
-    if linked := _LINKED.findall(text_of):
+    if linked := LINKED.findall(text_of):
         return list(dict.fromkeys(linked))
     named: list[str] = []
     others: list[str] = []
