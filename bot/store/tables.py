@@ -15,6 +15,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from . import tables_sources as tables_sources
 from . import tables_standing as tables_standing
 
 
