@@ -82,6 +82,10 @@ class Company:
             nemesis = asyncio.create_task(self._nemesis())
             keeper = asyncio.create_task(self._keep_alive())
             await asyncio.sleep(seconds)
+            with contextlib.suppress(TimeoutError):  # a busy machine gets more time, so that a history is worth judging
+                async with asyncio.timeout(3 * seconds):
+                    while not self._enough():
+                        await asyncio.sleep(0.2)
             self.over = True
             await asyncio.gather(*people, nemesis)
             await self._heal()
@@ -93,6 +97,13 @@ class Company:
                 process.wait()
             await self.outside.close()
         return self._history(stuck)
+
+    def _enough(self) -> bool:
+        """Whether something was done, changed, attacked and delivered again."""
+        changed = sum(1 for e in self.outside.events if e["what"] == "effect" and e["changed"])
+        again = sum(count for name, count in self.counts.items() if name.startswith("redelivered"))
+        attacks = sum(self.counts[name] for name in ATTACKS)
+        return changed >= 2 and again >= 3 and attacks >= 5 and self._head() >= 40
 
     async def _ingest(self) -> None:
         made = settings(self.url, 2)

@@ -21,8 +21,8 @@ async def test_a_history_of_two_replicas_under_attack_keeps_every_rule(postgres_
         history = History(await one(postgres_server, SEED, SECONDS, Path(folder)))
     assert check(history) == []
     held = figures(history)
-    assert held["acts"] >= 10, held
+    assert held["acts"] >= 5, held
     assert held["executions"] >= 1, held
-    assert held["effects that changed something"] >= 1, held
+    assert held["effects that changed something"] >= 2, held
     assert held["deliveries"] > held["clicks"], held
-    assert sum(count for name, count in held.items() if name.startswith("nemesis: ")) >= 5, held
+    assert sum(count for name, count in held.items() if name.startswith("nemesis: ")) >= 8, held
