@@ -25,9 +25,14 @@ FOREIGN = {
     "security_hub": set[str](),
     "lacework": set[str](),
     "prisma_cloud": set[str](),
+    "wiz": set[str](),
 }
 # Recognised, named in the report, and no finding in them.
 CARRY_NONE = {
+    "wiz": {
+        "response-createIssueNote.json", "response-error-invalid-issue-id.json", "response-oauth-token.json",
+        "response-updateIssue-rejected.json", "response-updateIssue-reopened.json",
+    },
     "lacework": {
         "alert-comment.json", "alert-scope-events.json", "alert-scope-investigation.json", "alert-scope-timeline.json",
         "inventory-aws.json", "machine-tags-aws.json", "paging-only.json", "webhook-test-event.json",
