@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 ASKERS, VOTERS = ("UOLGA", "UOTTO"), ("UANN", "UABE", "UAMY")
 CHOICES = {"ask": 6.0, "approve": 8.0, "reject": 0.3, "withdraw": 0.8, "cancel": 0.2}  # how often, where offered
 OURS = "histories"  # our own connections: the nemesis spares them
-ACK_SECONDS = 1.5  # Slack gives 3
+ACK_SECONDS = 3.0  # as Slack
 OUTCOME_SECONDS = 6.0
 START_SECONDS = 40.0
 SETTLE_SECONDS = 90.0
@@ -61,7 +61,7 @@ class Company:
         self.clicks: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.number = 0
-        self.over = False
+        self.over = self.calm = False
 
     # --- the round ---------------------------------------------------------------------------------------------------
 
@@ -82,10 +82,11 @@ class Company:
             nemesis = asyncio.create_task(self._nemesis())
             keeper = asyncio.create_task(self._keep_alive())
             await asyncio.sleep(seconds)
-            with contextlib.suppress(TimeoutError):  # a busy machine gets more time, so that a history is worth judging
-                async with asyncio.timeout(3 * seconds):
-                    while not self._enough():
-                        await asyncio.sleep(0.2)
+            # A busy machine gets more time, and some of it in peace, so that a history is worth judging.
+            end = asyncio.get_running_loop().time() + 60
+            while not self._enough() and asyncio.get_running_loop().time() < end:
+                self.calm = self._attacked()
+                await asyncio.sleep(0.2)
             self.over = True
             await asyncio.gather(*people, nemesis)
             await self._heal()
@@ -101,9 +102,11 @@ class Company:
     def _enough(self) -> bool:
         """Whether something was done, changed, attacked and delivered again."""
         changed = sum(1 for e in self.outside.events if e["what"] == "effect" and e["changed"])
+        return changed >= 2 and self._head() >= 40 and self._attacked()
+
+    def _attacked(self) -> bool:
         again = sum(count for name, count in self.counts.items() if name.startswith("redelivered"))
-        attacks = sum(self.counts[name] for name in ATTACKS)
-        return changed >= 2 and again >= 3 and attacks >= 5 and self._head() >= 40
+        return again >= 3 and sum(self.counts[name] for name in ATTACKS) >= 5
 
     async def _ingest(self) -> None:
         made = settings(self.url, 2)
@@ -269,7 +272,7 @@ class Company:
             await asyncio.sleep(0.2)
         if not click["acked"]:
             return False  # Slack gave up; whether it was stored is the journal's word
-        if rng.random() < 0.25:
+        if not self.calm and rng.random() < 0.25:
             wait = rng.choice(REDELIVER)
             self._forward(wait)
             self.counts[f"redelivered at {wait} s"] += 1
@@ -308,6 +311,8 @@ class Company:
         rng = random.Random(f"{self.seed}-nemesis")
         while not self.over:
             await asyncio.sleep(0.6 + rng.random() * 1.2)
+            if self.calm:
+                continue
             attack = rng.choices(list(ATTACKS), list(ATTACKS.values()))[0]
             name = rng.choice(REPLICAS)
             if attack in {"kill", "stop", "long stop"} and rng.random() < 0.7:

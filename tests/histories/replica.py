@@ -34,7 +34,7 @@ from handlers.slack.poster import SlackPoster
 from .outside import CALL_TIMEOUT, LINE_MAX, BucketBook, ChatClient, Cloud, Line, SharedClock
 
 TTL = 2.0
-EXPIRES_MINUTES = 90
+EXPIRES_MINUTES = 230
 SUPERSEDED = 3  # exit code
 PEOPLE = {
     "olga": {"name": "Olga Owner", "team": "platform", "slack": "T1/UOLGA"},
