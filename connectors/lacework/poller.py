@@ -10,9 +10,8 @@ The cursor: ``done`` says until when each kind is read, ``job`` what is being re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 from bot.domain.errors import Gone, Refused, RetryLater
@@ -23,6 +22,7 @@ from connectors.lacework.client import BudgetSpent, LaceworkApi, Rows, iso
 from connectors.lacework.compliance import account_scope, identity_of_compliance, is_evaluation
 from connectors.lacework.mapping import SOURCE, kind_or_none
 from connectors.lacework.options import DATASETS, LaceworkOptions, words
+from connectors.lacework.spool import Spool
 from connectors.lacework.vulnerabilities import identity_of_vulnerability, state_of_vulnerability
 from connectors.lacework.words import blind, moment, undecided
 from connectors.options import parse
@@ -270,32 +270,37 @@ class LaceworkPoller:
         while job["datasets"]:
             dataset = text(job["datasets"][0], 64)
             body = {"timeFilter": {"startTime": job["start"], "endTime": job["end"]}, "dataset": dataset}
-            newest, scopes = _Newest(), dict[str, bool]()
-            whole = not job.get("next")
-            async for page, notes in self._search(state, job, "Configs/ComplianceEvaluations", body):
-                items, unsure = [], 0
-                for row in page.rows:
-                    added = self._context(scope=self._options.tenant, dataset=dataset)
-                    if policy := policies.get(text(row.get("id"), 256)):
-                        added["policy"] = policy
-                    item = {**row, "_lacework": added}
-                    if not is_evaluation(item):
-                        items.append(item)
-                        continue
-                    scope = account_scope(item)
-                    scopes[scope] = scopes.get(scope, True) and not blind(item.get("status"))
-                    if undecided(item.get("status")):
-                        unsure += 1
-                    elif newest.counts(identity_of_compliance(item), item.get("reportTime"), 0):
-                        items.append(item)
-                if unsure:
-                    notes = (*notes, f"{unsure} evaluations could not tell; they were neither opened nor resolved")
-                last = page.next is None
-                if last:
-                    job["datasets"] = job["datasets"][1:]
+            place = self._context(scope=self._options.tenant, dataset=dataset)
+            scopes: dict[str, bool] = {}
+            unsure = [0]
+
+            def take(
+                row: dict[str, Any], spool: Spool, place: Any = place, scopes: Any = scopes, unsure: Any = unsure
+            ) -> None:
+                item = {**row, "_lacework": place}
+                if not is_evaluation(item):
+                    spool.add(row)
+                    return
+                scope = account_scope(item)
+                scopes[scope] = scopes.get(scope, True) and not blind(row.get("status"))
+                if undecided(row.get("status")):
+                    unsure[0] += 1
+                else:
+                    spool.add(row, identity_of_compliance(item), row.get("reportTime"))
+
+            def dress(row: dict[str, Any], place: Any = place) -> dict[str, Any]:
+                policy = policies.get(text(row.get("id"), 256))
+                return {**row, "_lacework": {**place, "policy": policy} if policy else place}
+
+            async for page in self._read_whole(state, job, "Configs/ComplianceEvaluations", body, take, dress):
+                if page is not None:
+                    yield page
+                    continue
+                job["datasets"] = job["datasets"][1:]
+                said = f"{unsure[0]} evaluations could not tell; they were neither opened nor resolved"
                 # Where something could not be assessed, absence proves nothing for that account.
-                complete = tuple(s for s, sure in scopes.items() if s and sure) if last and whole else ()
-                yield Page(items=items, cursor=_copy(state), notes=notes, complete_scopes=complete)
+                complete = tuple(s for s, sure in scopes.items() if s and sure) if job.pop("whole", False) else ()
+                yield Page(items=(), cursor=_copy(state), notes=(said,) if unsure[0] else (), complete_scopes=complete)
 
     # --- vulnerabilities ----------------------------------------------------------------------------------------------
 
@@ -304,40 +309,79 @@ class LaceworkPoller:
         hosts = job["kind"] == "hosts"
         path = "Vulnerabilities/Hosts" if hosts else "Vulnerabilities/Containers"
         at, end = moment(job["start"] if hosts else job["at"]), moment(job["end"])
-        newest, any_rows, whole = _Newest(), False, not job.get("next")
+        place = self._context(scope=self._options.tenant)
+        rows = [0]
+
+        def take(row: dict[str, Any], spool: Spool) -> None:
+            rows[0] += 1
+            if kind_or_none(row) != "vulnerability":
+                spool.add(row)
+                return
+            seen = row.get("endTime") or row.get("startTime")
+            spool.add(row, identity_of_vulnerability(row), seen, int(state_of_vulnerability(row)[0]))
+
+        def dress(row: dict[str, Any]) -> dict[str, Any]:
+            return {**row, "_lacework": place}
+
         while at is not None and end is not None and at < end:
             high = end if hosts else min(end, at + WINDOW)
             body: dict[str, Any] = {"timeFilter": {"startTime": iso(at), "endTime": iso(high)}}
             if self._options.vulnerability_severities:
                 wanted = words(self._options.vulnerability_severities)
                 body["filters"] = [{"field": "severity", "expression": "in", "values": wanted}]
-            async for page, notes in self._search(state, job, path, body):
-                items = []
-                for row in page.rows:
-                    item = {**row, "_lacework": self._context(scope=self._options.tenant)}
-                    any_rows = True
-                    if kind_or_none(item) != "vulnerability" or newest.counts(
-                        identity_of_vulnerability(item),
-                        item.get("endTime") or item.get("startTime"),
-                        int(state_of_vulnerability(item)[0]),
-                    ):
-                        items.append(item)
-                last = page.next is None
-                if last:
-                    job["at"] = iso(high)
-                scope = f"lacework:hosts:{self._options.tenant}"
-                complete = (scope,) if hosts and last and whole and any_rows else ()
-                yield Page(items=items, cursor=_copy(state), notes=notes, complete_scopes=complete)
+            async for page in self._read_whole(state, job, path, body, take, dress):
+                if page is not None:
+                    yield page
+                    continue
+                job["at"] = iso(high)
+                whole = job.pop("whole", False) and hosts and rows[0] > 0
+                complete = (f"lacework:hosts:{self._options.tenant}",) if whole else ()
+                yield Page(items=(), cursor=_copy(state), complete_scopes=complete)
             at = high
 
+    async def _read_whole(
+        self,
+        state: dict[str, Any],
+        job: dict[str, Any],
+        path: str,
+        body: Mapping[str, Any],
+        take: Callable[[dict[str, Any], Spool], None],
+        dress: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> AsyncIterator[Page | None]:
+        """All pages of a search into a file, then what counts of them. None at the end: the search was read.
+
+        Rows come in no order and one may stand in a search several times; the older one stored first would open again
+        what the newer one says is fixed. Nothing is lost by storing late: a search that is cut off begins anew.
+        """
+        begin, spent = job.get("next") or None, None
+        with Spool() as spool:
+            notes: list[str] = []
+            try:
+                async for page, said in self._search(job, path, body):
+                    notes += said
+                    for row in page.rows:
+                        take(row, spool)
+            except BudgetSpent as error:
+                spent = error
+            stopped, job["next"] = job["next"], begin  # until all is stored, a cut begins where this began
+            for rows in spool.batches():
+                yield Page(items=[dress(row) for row in rows], cursor=_copy(state))
+            job["next"] = stopped
+        if notes:
+            yield Page(items=(), notes=tuple(notes))
+        if spent is not None:
+            raise spent
+        job["whole"] = begin is None
+        yield None
+
     async def _search(
-        self, state: dict[str, Any], job: dict[str, Any], path: str, body: Mapping[str, Any]
+        self, job: dict[str, Any], path: str, body: Mapping[str, Any]
     ) -> AsyncIterator[tuple[Rows, tuple[str, ...]]]:
-        """The pages of one search. The stored cursor keeps no page: a search that was cut off begins anew, for a row
-        may stand in it several times and the newest counts. Only our own budget lets it go on where it stopped."""
+        """The pages of one search. Only our own budget lets it go on where it stopped (``job["next"]``)."""
         link: str | None = job.get("next") or None
         job["next"] = None
         used: set[str] = set()
+        restarted = False
         while True:
             try:
                 page = await self._api.search(path, body, link)
@@ -345,9 +389,9 @@ class LaceworkPoller:
                 job["next"] = link
                 raise
             except (Gone, Refused):
-                if link is None:
+                if link is None or restarted:
                     raise
-                link = None
+                link, restarted = None, True
                 used.clear()
                 continue
             notes: tuple[str, ...] = ()
@@ -360,23 +404,6 @@ class LaceworkPoller:
             link = page.next
             if link is None:
                 return
-
-
-class _Newest:
-    """Which row of an identity counts within a job: the newest; at one time the worse. Sixteen bytes an identity."""
-
-    def __init__(self) -> None:
-        self._seen: dict[bytes, tuple[float, int]] = {}
-
-    def counts(self, identity: str, when: Any, state: int) -> bool:
-        key = blake2b(identity.encode("utf-8", "replace"), digest_size=8).digest()
-        at = moment(when)
-        mark = (-at.timestamp() if at else 0.0, state)
-        known = self._seen.get(key)
-        if known is not None and known < mark:
-            return False
-        self._seen[key] = mark
-        return True
 
 
 def _changed(row: Mapping[str, Any], since: datetime) -> bool:
@@ -392,6 +419,7 @@ def _copy(state: Mapping[str, Any]) -> dict[str, Any]:
     copied: dict[str, Any] = {"done": dict(state["done"])}
     if "job" in state:
         job = dict(state["job"])
+        job.pop("whole", None)
         if "datasets" in job:
             job["datasets"] = list(job["datasets"])
         copied["job"] = job

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -170,6 +171,20 @@ async def test_an_unchanged_tenant_changes_nothing_and_costs_few_requests(intake
     report = await poll(intake, poller, site)
     assert (report.created, report.changed, report.resolved) == (0, 0, 0)
     assert len(site.sim.calls) - asked < 8
+
+
+async def test_an_older_evaluation_in_the_same_answer_opens_nothing_again(intake: Intake, site: Site) -> None:
+    poller = site.poller()
+    await poll(intake, poller, site)
+    told = [p for p in site.world.problems() if p.kind != "threat" and site.sim.told(p)]
+    solved = [p for p in told if site.sim.told(replace(p, status="resolved"))]
+    for problem in solved:
+        site.world.edit(problem.key, site.clock.now(), status="resolved")
+    assert solved
+    for expected in (len(solved), 0, 0):
+        site.clock.move(hours=2)
+        report = await poll(intake, poller, site)
+        assert (report.resolved, report.reopened) == (expected, 0)
 
 
 @pytest.mark.parametrize("seed", range(4))
