@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from bot.ports import Page
+from bot.ports import Attribution, Page, WebhookReader, WriteBack
+from bot.settings import Settings
 from connectors.jsonstream import pages
-from connectors.registry import Connector
+from connectors.registry import Connector, check_options
 from connectors.security_hub.mapping import SecurityHubMapper, decided, looks
 from connectors.security_hub.poller import OPTIONS, check, make_poller
+from connectors.security_hub.webhook import SecurityHubWebhook, of_options
+from connectors.security_hub.write_back import WRITES, SecurityHubWriteBack
 
 
 def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
@@ -20,13 +23,44 @@ def _wraps(raw: Any) -> bool:
     return isinstance(raw.get("detail"), dict) or "Findings" in raw or "findings" in raw
 
 
+def _write_back(settings: Settings, options: dict[str, Any]) -> WriteBack:
+    from connectors.aws import AwsClouds
+
+    check_options("security_hub", options, OPTIONS)
+    clouds = AwsClouds(settings.aws, write_operations=WRITES)
+    return SecurityHubWriteBack(
+        clouds.writer(Attribution()), clouds.reader(Attribution()), **_place(settings, options), done=clouds.close
+    )
+
+
+def _webhook(settings: Settings, options: dict[str, Any]) -> WebhookReader:
+    from connectors.aws import AwsClouds
+
+    check_options("security_hub", options, OPTIONS)
+    clouds = AwsClouds(settings.aws)
+    secret, header = of_options(options)
+    return SecurityHubWebhook(
+        clouds.reader(Attribution()), secret=secret, header=header, **_place(settings, options), done=clouds.close
+    )
+
+
+def _place(settings: Settings, options: dict[str, Any]) -> dict[str, str]:
+    return {"region": str(options.get("region") or settings.aws.region), "account": str(options.get("account") or "")}
+
+
 MANIFEST = Connector(
     name="security_hub",
     title="AWS Security Hub",
-    capabilities=frozenset({"file", "poll"}),
+    capabilities=frozenset({"file", "poll", "webhook", "write_back"}),
     mapper=SecurityHubMapper,
     read=read,
     poller=make_poller,
     check=check,
     options=OPTIONS,
+    webhook=_webhook,
+    write_back=_write_back,
+    unverified=(
+        "whether EventBridge sends an event after BatchUpdateFindings",
+        "that a control finding that fails again is set back to NEW by Security Hub",
+    ),
 )

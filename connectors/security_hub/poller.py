@@ -31,6 +31,8 @@ OPTIONS = (
     ("overlap_minutes", "How far a window reaches back into the one before, default 15"),
     ("workflow_minutes", "How often suppressed and resolved findings are asked for, default 60"),
     ("full_hours", "How often everything is read, default 24"),
+    ("webhook_header", "The header of EventBridge's connection with the secret, default X-Gatehouse-Token"),
+    ("webhook_secret", "The secret in that header; without it events are refused"),
 )
 _DEFAULTS = {"backfill_days": 100, "overlap_minutes": 15, "workflow_minutes": 60, "full_hours": 24}
 _PAUSE = 0.34  # GetFindings allows three calls a second
