@@ -47,7 +47,7 @@ _NAMES: tuple[tuple[frozenset[str], frozenset[str], str], ...] = tuple(
         ("urn", "csp apiKey cloudDetails resourceRegion", "inventory record"),
         ("LwTokenShort", "", "machine tags"),
         ("VmProvider", "InstanceId Hostname VmInstanceType Zone", "machine tags"),
-        ("agentVersion", "", "agent"),
+        ("agentVersion", "mid mode ipAddr", "agent"),
         ("AGENT_VERSION", "", "agent"),
         ("kernelRelease", "", "machine"),
         ("awsInstanceId", "", "machine"),
@@ -107,13 +107,25 @@ _ERRORS = (
 )
 
 
-def name_of(raw: Mapping[str, Any]) -> str:
-    """The name of an object that is Lacework's and no finding; "" when it is none known."""
+# Members that many products use: believed only within an answer.
+_GENERIC = frozenset(
+    {"feature flags", "component list", "component", "scan reply", "upload reply", "contract information",
+     "list of GCP projects", "list of Azure subscriptions", "agent token (not stored)", "entity", "user of a machine"}
+)  # fmt: skip
+
+
+def name_of(raw: Mapping[str, Any], *, inside: bool = True) -> str:
+    """The name of an object that is Lacework's and no finding; "" when it is none known. ``inside`` an answer."""
     keys = raw.keys()
     for needed, any_, name in _NAMES:
-        if needed <= keys and (not any_ or any_ & keys):
+        if needed <= keys and (not any_ or any_ & keys) and (inside or name not in _GENERIC):
             return name
-    if raw and len(raw) >= 1 and all(isinstance(v, dict) and set(v) <= {"enabled"} and v for v in raw.values()):
+    if (
+        inside
+        and raw
+        and len(raw) >= 1
+        and all(isinstance(v, dict) and set(v) <= {"enabled"} and v for v in raw.values())
+    ):
         return "list of recommendations"
     return ""
 

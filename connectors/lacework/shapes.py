@@ -32,7 +32,8 @@ _KINDS = {"vulnerability": "vulnerabilities", "compliance": "compliance evaluati
 _WRAPPERS = ("_source", "rawJSON", "_raw", "original", "message", "Message", "body", "event", "detail", "result",
              "rawEvent", "raw_event", "fields", "input", "payload", "json", "log", "details", "Contents", "contents",
              "alert", "alerts", "Records", "records", "results", "hits", "value", "items", "events", "response", "Sns",
-             "content", "custom_details", "customDetails")  # fmt: skip
+             "content", "custom_details", "customDetails",
+             "logEvents")  # fmt: skip
 _EXPORT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
 
 
@@ -104,7 +105,7 @@ def _object(raw: dict[str, Any], context: Mapping[str, Any], found: _Found, dept
     if said := _test_event(one):
         found.none.append(said)
         return True
-    if said := name_of(one):
+    if said := name_of(one, inside=depth > 0):
         found.none.append(said)
         return True
     if isinstance(raw.get("data"), (list, dict)) or "paging" in raw:
