@@ -334,13 +334,16 @@ def _controls(policy: Folded, alert: Folded) -> tuple[Control, ...]:
     rows = seq(policy.get("compliancemetadata")) or seq(alert.get("compliancemetadata"))
     pairs: list[tuple[str, str]] = []
     for row in rows:
+        if isinstance(row, dict) and isinstance(name := row.get("standardName"), str):  # nearly always: up to a hundred
+            pairs.append((said(name, 256), said(row.get("sectionId") or row.get("requirementId"), 256)))
+            continue
         one = fold(row)
         nested = [fold(one.get(name)) for name in ("standard", "section", "requirement")]
         standard = first(one, "standardname", "standard", limit=256) or first(nested[0], "name", limit=256)
         section = first(one, "sectionid", "requirementid", "requirementname", limit=256)
         if standard:
             pairs.append((standard, section or first(nested[1], "id", limit=256) or first(nested[2], "id", limit=256)))
-    return _made(tuple(dict.fromkeys(pairs)))
+    return _made(tuple(dict.fromkeys(pair for pair in pairs if pair[0])))
 
 
 @lru_cache(maxsize=2048)

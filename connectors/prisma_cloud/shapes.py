@@ -228,7 +228,7 @@ class _Found:
         self.items: list[Mapping[str, Any]] = []
         self.none: list[str] = []
         self.kind = ""
-        self._alerts: dict[str, tuple[int, tuple[datetime, int]]] = {}
+        self._alerts: dict[str, int] = {}  # id -> place among the items
 
     def add(self, kind: str, items: Sequence[Mapping[str, Any]]) -> None:
         if items:
@@ -238,14 +238,16 @@ class _Found:
     def add_alert(self, uid: str, raw: Mapping[str, Any], m: Folded) -> None:
         """Once an alert: of two of one id the one changed later counts, else the one that says more."""
         self.kind = self.kind or "alerts"
-        rank = (moment(m.get("lastupdated")) or moment(m.get("lastseen")) or _NEVER, len(str(raw)))
         known = self._alerts.get(uid)
         if known is None:
-            self._alerts[uid] = (len(self.items), rank)
+            self._alerts[uid] = len(self.items)
             self.items.append(raw)
-        elif rank > known[1]:
-            self._alerts[uid] = (known[0], rank)
-            self.items[known[0]] = raw
+        elif _rank(raw, m) > _rank(self.items[known], fold(self.items[known])):
+            self.items[known] = raw
+
+
+def _rank(raw: Mapping[str, Any], m: Folded) -> tuple[datetime, int]:
+    return moment(m.get("lastupdated")) or moment(m.get("lastseen")) or _NEVER, len(str(raw))
 
 
 def _look(raw: Mapping[str, Any], found: _Found, depth: int) -> bool:

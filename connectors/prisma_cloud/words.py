@@ -70,9 +70,11 @@ _SAFE = re.compile(r"[\w.:/@=+-]{1,300}")  # a value that may stand in a command
 def fold(raw: Any) -> Folded:
     """The members of an object under names without case and punctuation; the first of two spellings counts."""
     found: Folded = {}
-    for name, value in obj(raw).items():
-        if isinstance(name, str):
-            found.setdefault(key(name), value)
+    if not isinstance(raw, dict):
+        return found
+    for name, value in raw.items():
+        if isinstance(name, str) and (short := key(name)) not in found:
+            found[short] = value
     return found
 
 
@@ -106,6 +108,8 @@ def first(folded: Mapping[str, Any], *names: str, limit: int = 2000) -> str:
 
 def listed(value: Any, limit: int = 200) -> tuple[str, ...]:
     """Words of a list, of a string in brackets (``[3.9.0]``), or of one with commas."""
+    if not value:
+        return ()
     if isinstance(value, str):
         value = value.strip().removeprefix("[").removesuffix("]").split(",")
     return tuple(dict.fromkeys(w for one in seq(value)[:limit] if (w := said(one).strip("\"' "))))
