@@ -14,6 +14,7 @@ from bot.domain.findings import Control, Finding, FindingClass, OwnerHint, Sever
 from connectors.console import console_url
 from connectors.lacework.resources import Place, entities, place_of_alert
 from connectors.lacework.words import alert_state, context, exposed, flag, moment, pick, plain, severity
+from connectors.markup import commands, links
 from connectors.text import environment_of, integer, obj, owner_pairs, seq, tags_of, text
 
 PRODUCT = "Lacework FortiCNAPP"
@@ -175,7 +176,8 @@ def map_alert(alert: Mapping[str, Any], source: str) -> Finding:
         owner_hints=_owners(place, resource.tags),
         risk=risk,
         remediation=plain(policy.get("remediation")),
-        references=tuple(r for one in seq(policy.get("references")) if (r := text(one, 2000)).startswith("http")),
+        remediation_cli=commands(text(policy.get("remediation"))),
+        references=references_of(policy),
         url=url_of_alert(alert, uid),
         console_url=console_url(resource.uid),
         extra={
@@ -243,6 +245,13 @@ def _controls(known: Mapping[str, list[dict[str, Any]]], policy: Mapping[str, An
         if (rec := text(one.get("rec_id"), 256))
     ]
     return tuple(dict.fromkeys([*found, *controls_of_tags(policy.get("tags"))]))
+
+
+def references_of(policy: Mapping[str, Any], *more: str) -> tuple[str, ...]:
+    """Links of a policy: its own, and those in the text of its remediation."""
+    said = [*more, *(text(one, 2000) for one in seq(policy.get("references"))), text(policy.get("infoLink"), 2000)]
+    inside = links(text(policy.get("remediation")))
+    return tuple(dict.fromkeys([*(one for one in said if one.startswith("http")), *inside]))
 
 
 def controls_of_tags(value: Any) -> list[Control]:

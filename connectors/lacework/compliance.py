@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.domain.findings import Account, Control, Finding, FindingClass, OwnerHint, SourceStatus
 from connectors.console import console_url
-from connectors.lacework.alerts import PRODUCT, controls_of_tags
+from connectors.lacework.alerts import PRODUCT, controls_of_tags, references_of
 from connectors.lacework.resources import (
     account_of_uid,
     provider_of,
@@ -20,6 +20,7 @@ from connectors.lacework.resources import (
     whole_arn,
 )
 from connectors.lacework.words import compliance_state, context, moment, pick, plain, severity, squeezed
+from connectors.markup import commands
 from connectors.text import environment_of, obj, owner_pairs, seq, tags_of, text
 
 _ACCOUNTS = ("accountid", "subscriptionid", "projectid", "clusterid", "clustername", "compartmentid", "tenancyid",
@@ -227,7 +228,6 @@ def _finding(
     resource = resource_of_uid(uid, kind, region, name="" if key.resource else account.name or account.uid)
     if tags:
         resource = resource.model_copy(update={"tags": tags})
-    links = [info, *(text(one, 2000) for one in seq(policy.get("references"))), text(policy.get("infoLink"), 2000)]
     when_seen = moment(seen)
     return Finding(
         source=source,
@@ -251,7 +251,8 @@ def _finding(
         owner_hints=tuple(OwnerHint(kind=k, value=v) for k, v in dict.fromkeys(owner_pairs(tags, "tag"))),
         risk=plain(policy.get("description"), 8000),
         remediation=plain(policy.get("remediation")),
-        references=tuple(dict.fromkeys(link for link in links if link.startswith("http"))),
+        remediation_cli=commands(text(policy.get("remediation"))),
+        references=references_of(policy, info),
         console_url=console_url(resource.uid),
         extra=extra,
     )

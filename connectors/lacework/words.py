@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from bot.domain.findings import Severity, SourceStatus
+from connectors import markup
 from connectors.text import obj, text, when
 
 _SEVERITIES = {
@@ -65,6 +66,7 @@ UNDECIDED = frozenset({"couldnotassess", "manual", "requiresmanualassessment", "
 # How an alert was closed: by number (API) or in words (console).
 _EXPECTED = frozenset({"1", "4", "5"})
 _EXPECTED_WORDS = ("false positive", "routine testing", "expected")
+_BLANKS = re.compile(r"[ \t]{2,}|\t")
 _MOMENT = re.compile(r"\d{1,2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}(?::\d{2})?(?: (?:GMT|UTC))?")
 
 
@@ -160,8 +162,9 @@ def flag(value: Any) -> bool | None:
 
 
 def plain(value: Any, limit: int = 64_000) -> str:
-    """Text without Markdown's code marks and runs of blanks."""
-    return re.sub(r"[ \t]+", " ", text(value, limit).replace("`", "")).strip()
+    """Text without Markdown, tags, lone code marks and runs of blanks."""
+    said = markup.plain(text(value, limit)).replace("`", "")
+    return _BLANKS.sub(" ", said).strip()
 
 
 def pick(raw: Mapping[str, Any], *names: str) -> Any:

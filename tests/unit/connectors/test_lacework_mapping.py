@@ -224,6 +224,17 @@ def test_an_evaluation_is_policy_account_and_resource() -> None:
     assert MAPPER.sight(evaluation(reportTime="2026-06-02T06:00:00.000Z")) == MAPPER.sight(evaluation())
 
 
+def test_a_policys_markdown_becomes_plain_text_with_its_commands_and_links() -> None:
+    said = (
+        "### Steps\n1. Open [the guide](https://docs.example/s3)\n```\naws s3api put-bucket-logging --bucket {{b}}\n```"
+    )
+    found = mapped(evaluation(_lacework={"policy": {"remediation": said, "references": ["https://cis.example"]}}))
+    assert found.remediation.startswith("Steps\n1. Open the guide")
+    assert "`" not in found.remediation
+    assert found.remediation_cli == "aws s3api put-bucket-logging --bucket <b>"
+    assert found.references == ("https://cis.example", "https://docs.example/s3")
+
+
 def test_azure_and_google_accounts_of_evaluations() -> None:
     azure = mapped(
         evaluation(account={"subscriptionId": "s", "subscriptionName": "Prod"}, resource="/subscriptions/s/x")
