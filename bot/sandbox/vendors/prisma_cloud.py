@@ -14,10 +14,12 @@ import base64
 import gzip
 import json
 import secrets
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from aiohttp import ClientSession, web
@@ -96,7 +98,7 @@ class PrismaCloud:
         self._tokens: dict[str, datetime] = {}
         self._states: dict[str, _State] = {}
         self._by_number: dict[int, str] = {}
-        self._queries: OrderedDict[str, list[str]] = OrderedDict()
+        self._queries: OrderedDict[str, list[tuple[tuple[int, int], str]]] = OrderedDict()
         self._bucket, self._bucket_at = 5.0 * per_second, now()
 
     # --- the world as alerts
@@ -271,14 +273,18 @@ class PrismaCloud:
             return wrong
         after = body.get("searchAfter") or [-1, -1]
         limit = int(body.get("limit") or 10_000)
-        keys = self._matching(body)
-        page = [key for key in keys if self._place(key) > (after[0], after[1]) and self._fits(key, body)][:limit]
-        if page:
-            after = list(self._place(page[-1]))
+        rows = self._matching(body)
+        page: list[str] = []
+        for place, key in islice(rows, bisect_right(rows, ((after[0], after[1]), chr(0x10FFFF))), None):
+            if len(page) == limit:
+                break
+            if self._fits(key, body):  # what left the query meanwhile is not shown
+                page.append(key)
+                after = list(place)
         held = json.dumps({**body, "pageToken": None, "searchAfter": after, "detailed": detailed}).encode()
         return web.json_response(
             {
-                "totalRows": sum(self._fits(key, body) for key in keys),
+                "totalRows": len(rows),
                 "items": [self.alert(key, detailed=detailed) for key in page],
                 "nextPageToken": base64.urlsafe_b64encode(held).decode(),  # the last page has one too
                 "sortAllowedColumns": sorted(SORTS),
@@ -289,16 +295,15 @@ class PrismaCloud:
         body = await json_of(request)
         if wrong := wrong_query(body):
             return wrong
-        keys = [key for key in self._matching(body) if self._fits(key, body)]
+        keys = [key for _, key in self._matching(body)]
         return web.json_response([self.alert(key, detailed=detailed_of(request, body)) for key in keys])
 
-    def _matching(self, body: Mapping[str, Any]) -> list[str]:
-        """Keys of a query in its order, kept for its later pages: paging is stable."""
-        self._look()
+    def _matching(self, body: Mapping[str, Any]) -> list[tuple[tuple[int, int], str]]:
+        """(place, key) of a query in its order, kept for its later pages: paging is stable."""
         name = json.dumps([body.get("filters"), body.get("timeRange"), body.get("sortBy")], sort_keys=True)
         if not body.get("searchAfter") or name not in self._queries:
-            found = [key for key in self._states if self._fits(key, body)]
-            self._queries[name] = sorted(found, key=self._place)
+            self._look()
+            self._queries[name] = sorted((self._place(key), key) for key in self._states if self._fits(key, body))
             while len(self._queries) > 8:
                 self._queries.popitem(last=False)
         return self._queries[name]
@@ -309,8 +314,9 @@ class PrismaCloud:
         return ms(state.opened or problem.first_seen), state.number
 
     def _fits(self, key: str, body: Mapping[str, Any]) -> bool:
-        problem, state = self.world.get(key), self._states[key]
-        assert problem is not None
+        problem, state = self.world.get(key), self._states.get(key)
+        if problem is None or state is None:
+            return False
         wanted: dict[str, set[str]] = {}
         for one in body.get("filters") or []:
             wanted.setdefault(one["name"], set()).add(one["value"])
