@@ -36,6 +36,12 @@ def alert_id(raw: Mapping[str, Any]) -> str:
     return linked[1] if linked else ("0" if found == "0" else "")
 
 
+def identity_of_alert(alert: Mapping[str, Any]) -> str:
+    """The number; each sub-account counts its own, so one that was read as such stands before it."""
+    account = text(context(alert).get("account"), 256)
+    return f"{account}/{alert_id(alert)}" if account else alert_id(alert)
+
+
 def is_api(raw: Mapping[str, Any]) -> bool:
     return "alertId" in raw and any(name in raw for name in ("alertName", "alertType", "alertInfo", "derivedFields"))
 
@@ -116,7 +122,7 @@ def _close_reason(alert: Mapping[str, Any]) -> Any:
 
 
 def map_alert(alert: Mapping[str, Any], source: str) -> Finding:
-    uid = alert_id(alert)
+    number = alert_id(alert)
     info, derived = obj(alert.get("alertInfo")), obj(alert.get("derivedFields"))
     subject, desc = plain(info.get("subject"), 8000), plain(info.get("description"))
     kind = text(alert.get("alertType"), 256)
@@ -151,10 +157,10 @@ def map_alert(alert: Mapping[str, Any], source: str) -> Finding:
     risk = _facts(info.get("supportingFacts")) or plain(policy.get("description"), 8000)
     return Finding(
         source=source,
-        uid=uid,
+        uid=identity_of_alert(alert),
         product=PRODUCT,
         class_uid=_class(category, sub, kind, vulnerabilities),
-        title=title or f"Alert {uid}",
+        title=title or f"Alert {number}",
         desc="\n".join(dict.fromkeys(part for part in (desc or subject, *reasons) if part)),
         rule_uid=rule or kind or "alert",
         types=tuple(part for part in (category, sub) if part),
@@ -178,7 +184,7 @@ def map_alert(alert: Mapping[str, Any], source: str) -> Finding:
         remediation=plain(policy.get("remediation")),
         remediation_cli=commands(text(policy.get("remediation"))),
         references=references_of(policy),
-        url=url_of_alert(alert, uid),
+        url=url_of_alert(alert, number),
         console_url=console_url(resource.uid),
         extra={
             "kind": "alert",

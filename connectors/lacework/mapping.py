@@ -26,7 +26,7 @@ class LaceworkMapper:
             state = compliance.state_of_compliance(raw)[0]
         else:
             alert = alerts.as_alert(raw)
-            uid, said = alerts.alert_id(alert), alerts.content_of_alert(alert)
+            uid, said = alerts.identity_of_alert(alert), alerts.content_of_alert(alert)
             state = alerts.state_of_alert(alert)[0]
         return Sighting(uid=uid, content=content_hash(said), closed=state is SourceStatus.RESOLVED)
 

@@ -86,7 +86,7 @@ def content_of_vulnerability(raw: Mapping[str, Any]) -> Any:
     info = _image_info(raw)
     return (
         [raw.get(name) for name in ("vulnId", "severity", "status", "mid", "imageId", "machineTags", "riskScore",
-                                    "cveRiskScore", "cveRiskInfo", "osPkgInfo", "packageStatus")],
+                                    "cveRiskScore", "cveRiskInfo", "osPkgInfo", "packageStatus", "internetExposure")],
         [cve.get(name) for name in ("description", "link", "metadata")],
         [ctx.get(name) for name in ("hostname", "Hostname", "exception_props", "exceptionProps", "collector_type")],
         [info.get(name) for name in ("registry", "repo", "repository", "tags", "tag", "digest", "image_digest", "id")],
@@ -153,7 +153,10 @@ def map_vulnerability(raw: Mapping[str, Any], source: str) -> Finding:
         resource=place.resource,
         account=place.account,
         environment_hint=environment_of(tags),
-        internet_exposed=exposed(pick(obj(raw.get("machineTags")), "lw_InternetExposure", "lw_internetExposure")),
+        internet_exposed=exposed(
+            pick(obj(raw.get("machineTags")), "lw_InternetExposure", "lw_internetExposure")
+            or pick(raw, "internetExposure")
+        ),
         vulnerabilities=(
             Vulnerability(
                 uid=uid,

@@ -80,10 +80,10 @@ class LaceworkWriteBack:
 
 def _number(note: SourceNote) -> str:
     """The alert's number; "" for what is no alert."""
-    kind = kind_or_none(note.raw) if note.raw else ("alert" if note.uid.isdigit() else None)
+    kind = kind_or_none(note.raw) if note.raw else ("alert" if note.uid.rpartition("/")[2].isdigit() else None)
     if kind != "alert":
         return ""
-    number = alert_id(as_alert(note.raw)) if note.raw else note.uid
+    number = alert_id(as_alert(note.raw)) if note.raw else note.uid.rpartition("/")[2]
     return number if number.isdigit() else ""
 
 

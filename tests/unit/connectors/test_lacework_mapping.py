@@ -112,6 +112,12 @@ def test_accounts_projects_and_users_are_read_from_the_text(
     assert (found.account.uid, found.account.name, found.account.provider) == (account, name, provider)
 
 
+def test_sub_accounts_count_their_own_alerts() -> None:
+    assert mapped(alert()).uid == "4711"
+    assert mapped(alert(_lacework={"host": "acme.lacework.net"})).uid == "4711"
+    assert mapped(alert(_lacework={"account": "ACME-EU"})).uid == "ACME-EU/4711"
+
+
 def test_an_event_of_a_channel_is_the_alert_of_the_same_number() -> None:
     found = mapped(event())
     assert (found.uid, found.title) == ("4713", "Known CVE on a host")
