@@ -7,6 +7,7 @@ from bot.ports import Page
 from connectors import reading
 from connectors.options import described
 from connectors.registry import Connector
+from connectors.wiz.export import rows
 from connectors.wiz.mapping import WizMapper
 from connectors.wiz.options import WizOptions
 from connectors.wiz.poller import check, make_poller
@@ -18,8 +19,8 @@ _LARGEST = 64 << 20  # a page of 5000 vulnerabilities is one object
 
 
 def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
-    """Whatever the API or a webhook sent, also wrapped by a SOAR or SIEM."""
-    return reading.read(stream, name, understand, vendor="Wiz", limit=_LARGEST)
+    """Whatever the API or a webhook sent, also wrapped by a SOAR or SIEM; CSV reports of the console."""
+    return reading.read(rows(stream), name, understand, vendor="Wiz", limit=_LARGEST)
 
 
 MANIFEST = Connector(
@@ -39,7 +40,7 @@ MANIFEST = Connector(
         "Filtering configuration findings by updatedAt (analyzedAt is used where Wiz refuses it) and by project.",
         "Status words of vulnerabilities beside OPEN and RESOLVED, and filtering them by IN_PROGRESS.",
         "Filters by id of configuration findings, vulnerabilities and detections (used for webhooks).",
-        "The shape of the command line scanner's report.",
+        "The shape of the command line scanner's report, and the columns of the console's CSV reports.",
         "That there is no public call that asks for a rescan of an issue or carries out a remediation.",
     ),
 )

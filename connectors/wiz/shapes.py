@@ -15,7 +15,7 @@ import orjson
 
 from connectors.reading import Understood
 from connectors.text import obj, seq, text
-from connectors.wiz import cli
+from connectors.wiz import cli, export
 from connectors.wiz.words import (
     CONFIGURATION,
     DETECTION,
@@ -150,6 +150,8 @@ def finding(raw: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
         return kind, raw
     if cli.is_match(raw):
         return cli.kind(raw), cli.node(raw)
+    if row := export.kind(raw):
+        return row, export.node(raw)
     if not snake and not any(isinstance(key, str) and ("_" in key or "." in key) for key in raw):
         return None
     node = _renamed(raw, 0)
@@ -294,9 +296,10 @@ class _Found:
         if len(self.items) + len(self.none) > before:
             return
         data = value.get("data")
-        if not name and isinstance(data, dict) and data and value.keys() <= {"data", "errors", "extensions"}:
-            if all(one is None or isinstance(one, (dict, list)) for one in data.values()):  # a GraphQL answer
-                self.none.append(f"answer to {', '.join(map(str, data))}"[:120])
+        if not name and isinstance(data, dict) and value.keys() <= {"data", "errors", "extensions"}:
+            graph = all(one is None or isinstance(one, (dict, list)) or key[:2] == "__" for key, one in data.items())
+            if graph:  # a GraphQL answer
+                self.none.append(f"answer to {', '.join(map(str, data))}"[:120] if data else "empty answer")
             return
         self.none += [f"answer without {what}" for what in nothing]
         if isinstance(nodes, list):

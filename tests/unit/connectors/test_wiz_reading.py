@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 import re
@@ -187,6 +188,9 @@ def test_the_older_generation_of_issues() -> None:
         (paged("auditLogEntries", {"id": "a", "action": "Login", "requestId": "r", "userAgent": "u"}), "audit log"),
         ({"id": "a", "action": "Login", "requestId": "r", "userAgent": "u", "status": "SUCCESS"}, "audit log entry"),
         ({"data": {"issue": {"id": UID, "evidenceQuery": {"type": ["BUCKET"], "select": True}}}}, "answer to issue"),
+        ({"data": {"__typename": "Query"}}, "answer to __typename"),
+        ({"data": {}}, "empty answer"),
+        ({"data": {"issuesV2": {"totalCount": 7}}}, "answer to issuesV2"),
         ({"data": {"somethingNew": {"nodes": [{"a": 1}]}}}, "somethingNew"),
     ],
 )
@@ -351,3 +355,62 @@ def test_everything_has_its_own_class() -> None:
     ]
     assert classes == [2004, 2004, 2003, 2002, 2004]
     assert MAPPER.map(issue(type="CLOUD_CONFIGURATION")).class_uid is FindingClass.COMPLIANCE
+
+
+# --- CSV reports -----------------------------------------------------------------------------------------------------
+
+
+def csv_of(*rows: dict[str, Any]) -> bytes:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode("utf-8-sig")
+
+
+ROW = {
+    "Created At": "2026-11-01T08:00:00Z", "Title": "Publicly readable bucket", "Severity": "HIGH", "Status": "OPEN",
+    "Description": 'The bucket, "can be read" by anyone.', "Resource Type": "BUCKET", "Resource external ID": BUCKET,
+    "Subscription ID": "123456789012", "Project Names": "Payments, Web", "Resolved Time": "", "Resolution": "",
+    "Control ID": "wc-id-900", "Resource Name": "acme-customer-exports", "Resource Region": "us-east-1",
+    "Resource Platform": "AWS", "Issue ID": UID, "Due At": "", "Remediation Recommendation": "Block it.",
+    "Subscription Name": "Acme production", "Wiz URL": f"https://app.wiz.io/issues#~(issue~'{UID})",
+    "Resource Tags": '{"env": "prod"}',
+}  # fmt: skip
+
+
+def test_the_report_of_issues() -> None:
+    found, notes, rejected = pages(csv_of(ROW, {**ROW, "Issue ID": "i-2", "Status": "RESOLVED"}))
+    assert rejected == []
+    assert notes == ["understood: 2 × issues"]
+    one, two = found
+    assert (one.uid, one.title, one.rule_uid) == (UID, "Publicly readable bucket", "wc-id-900")
+    assert (one.resource.uid, one.resource.tags, one.account.uid) == (BUCKET, {"env": "prod"}, "123456789012")
+    assert one.desc == ROW["Description"]
+    assert [hint.value for hint in one.owner_hints] == ["Payments", "Web"]
+    assert one.url == ROW["Wiz URL"]
+    assert two.result is SourceStatus.RESOLVED
+    assert pages([ROW])[0] == [one]  # the same row as JSON
+
+
+def test_the_report_of_vulnerabilities() -> None:
+    row = {"ID": "v-1", "WizURL": "https://app.wiz.io/x", "Name": "CVE-2022-3602", "CVSSSeverity": "HIGH", "HasExploit":
+           "true", "HasCisaKevExploit": "False", "FindingStatus": "Open", "VendorSeverity": "High", "DetailedName":
+           "openssl", "Version": "3.0.5", "FixedVersion": "3.0.7", "AssetName": "bastion", "ProviderUniqueId": SERVER,
+           "CloudPlatform": "AWS", "SubscriptionExternalId": "123456789012",
+           "Tags": '{"owner": "payments"}'}  # fmt: skip
+    (found,), _, rejected = pages(csv_of(row))
+    assert rejected == []
+    what = found.vulnerabilities[0]
+    assert (found.uid, what.exploit, what.kev, what.fixed_version) == ("v-1", True, False, "3.0.7")
+    assert (found.resource.uid, found.severity_word) == (SERVER, "High")
+    assert found.owner_hints[0].value == "payments"
+
+
+def test_a_long_report_is_read_as_a_stream_and_another_csv_is_refused() -> None:
+    found, _, rejected = pages(csv_of(*({**ROW, "Issue ID": f"i-{n}"} for n in range(1500))))
+    assert rejected == []
+    assert len({one.uid for one in found}) == 1500
+    found, _, rejected = pages(csv_of({"a": "1", "b": "2"}))
+    assert found == []
+    assert "not JSON" in rejected[0][1]
