@@ -307,4 +307,4 @@ class ComputeApi:
             [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
         )
         total = answer.headers.get("total-count", "")
-        return rows, int(total) if total.isdigit() else None
+        return rows, int(total) if total.isascii() and total.isdigit() else None

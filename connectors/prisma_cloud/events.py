@@ -74,7 +74,7 @@ def _texts(event: Folded) -> list[str]:
 
 
 def identity(event: Folded) -> str:
-    own = first(event, "_id", "id", "auditid", "incidentid", limit=512)
+    own = first(event, "_id", "id", "prismaid", "auditid", "incidentid", limit=512)
     if own and own != "string":
         return f"event|{own}"
     return f"event|{content_hash([said(event.get(name), 300) for name in _TELLING])}"

@@ -15,6 +15,7 @@ import orjson
 
 from connectors.prisma_cloud import compute
 from connectors.prisma_cloud.events import discovered
+from connectors.prisma_cloud.named import ALONE, ERRORS, NAMED
 from connectors.prisma_cloud.words import Folded, first, fold, key, moment, said
 from connectors.reading import Understood
 from connectors.text import obj, seq
@@ -44,111 +45,8 @@ _SCAN_MARKS = frozenset(
     }
 )  # fmt: skip
 _CVE = re.compile(r"(?:CVE|GHSA|PRISMA|ALAS)-?[\w:.-]{3,}", re.I)
-# What carries no finding, by the members that tell it (folded); the first that fits names it.
-_NAMED: tuple[tuple[str, frozenset[str]], ...] = (
-    ("login answer", frozenset({"token", "message"})),
-    ("login answer", frozenset({"token", "customernames"})),
-    ("remediation status of a vulnerability", frozenset({"remediationaction", "cveid"})),
-    ("vulnerable asset of a search (without its CVEs)", frozenset({"id", "name", "atrisk", "internetexposed"})),
-    ("closing entry of a SOAR", frozenset({"dbotincidentclose"})),
-    ("closing entry of a SOAR", frozenset({"dbotincidentreopen"})),
-    ("part of an alert without its id", frozenset({"status", "reason", "policy"})),
-    ("remediation commands (the alert itself comes by /v2/alert)", frozenset({"alertidvscliscript"})),
-    ("remediation commands (the alert itself comes by /v2/alert)", frozenset({"cliscript", "alertid", "description"})),
-    ("vulnerable asset of a search (without its CVEs)", frozenset({"unifiedassetid", "severitycount"})),
-    ("vulnerable asset of a search (without its CVEs)", frozenset({"unifiedassetid", "assetname", "assettype"})),
-    ("state of an export job", frozenset({"statusuri"})),
-    ("state of an export job", frozenset({"id", "status", "downloaduri"})),
-    ("count of alerts by policy", frozenset({"alertcount", "policy"})),
-    ("count of alerts by policy", frozenset({"alertcount", "policyid"})),
-    ("count of alerts", frozenset({"count", "status"})),
-    ("count of alerts", frozenset({"totalalerts", "totalpolicies"})),
-    ("count of alerts", frozenset({"group", "totalalerts"})),
-    ("policy", frozenset({"policyid", "policytype"})),
-    ("policy", frozenset({"policyid", "rule", "name"})),
-    ("alert rule", frozenset({"policyscanconfigid"})),
-    ("row of Prisma's own audit log", frozenset({"actiontype", "resourcetype", "timestamp", "user"})),
-    ("row of Prisma's own audit log", frozenset({"actiontype", "action", "timestamp"})),
-    ("row of Compute's own audit log", frozenset({"username", "api", "diff"})),
-    ("row of Compute's own audit log", frozenset({"username", "api", "type", "time"})),
-    ("asset of the inventory", frozenset({"rrn", "resourcetype", "accountid"})),
-    ("asset of the inventory", frozenset({"rrn", "assettype"})),
-    ("asset of the inventory", frozenset({"rrn", "resourcedetailsavailable"})),
-    ("asset of the inventory", frozenset({"unifiedassetid", "accountid"})),
-    ("permission (IAM query)", frozenset({"effectiveactionname", "destcloudservicename"})),
-    ("permission (IAM query)", frozenset({"effectiveactionname", "grantedbycloudpolicyid"})),
-    ("cloud event (event query)", frozenset({"accesskeyused", "subject"})),
-    ("cloud event (event query)", frozenset({"eventts", "subject"})),
-    ("network of a query", frozenset({"nodes", "connections"})),
-    ("network of a query", frozenset({"from", "to", "label"})),
-    ("network of a query", frozenset({"ipaddr", "suspicious"})),
-    ("cloud account", frozenset({"accountid", "accounttype"})),
-    ("cloud account", frozenset({"accountid", "ingestionmode"})),
-    ("state of a cloud account", frozenset({"accountid", "subcomponents"})),
-    ("owners of a cloud account", frozenset({"accountid", "emails"})),
-    ("account group", frozenset({"accountids", "accounts"})),
-    ("user", frozenset({"email", "roleids"})),
-    ("user", frozenset({"email", "defaultroleid"})),
-    ("role", frozenset({"roletype", "associatedusers"})),
-    ("access key", frozenset({"id", "expireson", "username"})),
-    ("integration", frozenset({"integrationtype"})),
-    ("integration", frozenset({"integrationconfig"})),
-    ("filters of a list", frozenset({"staticfilter"})),
-    ("compliance standard", frozenset({"policiesassignedcount"})),
-    ("compliance posture", frozenset({"passedresources", "failedresources"})),
-    ("compliance posture", frozenset({"compliancedetails"})),
-    ("scanned file of code", frozenset({"filepath", "errorscount"})),
-    ("state of a code scan", frozenset({"isexecuted"})),
-    ("evidence graph of an alert", frozenset({"nodes", "edges"})),
-    ("evidence graph of an alert", frozenset({"vertices", "edges"})),
-    ("whether dismissals need a note", frozenset({"requiredismissalnote"})),
-    ("profile of a host", frozenset({"sshevents"})),
-    ("profile of a host", frozenset({"_id", "hash"})),
-    ("profile of a container", frozenset({"_id", "state", "created"})),
-    ("hosts of a container", frozenset({"containerid", "hostsids"})),
-    ("profile of a host", frozenset({"apps", "geoip"})),
-    ("profile of a container", frozenset({"infra", "relearningcause"})),
-    ("profile of a container", frozenset({"imageid", "processes", "filesystem"})),
-    ("forensic data", frozenset({"allports", "pid", "type", "timestamp"})),
-    ("forensic data", frozenset({"staticpolicies"})),
-    ("Defender", frozenset({"defendertype"})),
-    ("Defender", frozenset({"listeningport", "hostname"})),
-    ("line of a Defender's log", frozenset({"level", "log", "time"})),
-    ("settings of Compute", frozenset({"automaticupgrade"})),
-    ("rules of Compute", frozenset({"_id", "rules"})),
-    ("settings of Compute", frozenset({"consoleurl", "vulnerabilitiesscanscheduled"})),
-    ("rules of Compute", frozenset({"rules", "policytype"})),
-    ("rules of Compute", frozenset({"maxport", "rules"})),
-    ("backup of Compute", frozenset({"release", "time", "name", "id"})),
-    ("collection of Compute", frozenset({"accountids", "appids", "clusters"})),
-    ("alert profile of Compute", frozenset({"policy", "email", "webhook"})),
-    ("feed of Compute", frozenset({"feed", "digest"})),
-    ("trusted images of Compute", frozenset({"groups", "policy"})),
-    ("host known to Compute", frozenset({"hostname", "distro", "collections"})),
-    ("statistics of vulnerabilities", frozenset({"cvescores"})),
-    ("statistics of vulnerabilities", frozenset({"containercount", "imagecount"})),
-    ("recorded request without an answer", frozenset({"filters", "timerange"})),
-)  # fmt: skip
-# Of an answer with one member.
-_ALONE = {
-    "token": "login answer",
-    "version": "version of the console",
-    "count": "count of alerts",
-    "regions": "Regions with Security Hub",
-    "message": "answer of one message",
-    "status": "answer of one word",
-}
-# An answer that says what went wrong.
-_ERRORS: tuple[frozenset[str], ...] = (
-    frozenset({"i18nkey"}),
-    frozenset({"error"}),
-    frozenset({"err"}),
-    frozenset({"errors"}),
-    frozenset({"errorcode"}),
-    frozenset({"code", "message"}),
-    frozenset({"status", "message", "path"}),
-    frozenset({"statuscode", "message"}),
-)
+_TEST = re.compile(r"test (?:message|notification|alert) from prisma", re.I)
+_COLUMN = re.compile(r"(\w{1,200})_[sdgbt]")
 _IMPACTED = frozenset({"hosts", "images", "functions", "registryimages", "coderepos"})
 _DEPTH = 8
 _ORIGINALS = ("eventoriginal", "rawjson", "rawjsonalert", "rawevent")
@@ -258,7 +156,7 @@ def _look(raw: Mapping[str, Any], found: _Found, depth: int) -> bool:
         return True
     if _direct(raw, m, found):
         return True
-    for name, wanted in _NAMED:
+    for name, wanted in NAMED:
         if wanted <= m.keys():
             found.none.append(name)
             return True
@@ -270,14 +168,14 @@ def _look(raw: Mapping[str, Any], found: _Found, depth: int) -> bool:
         return True
     if depth < _DEPTH and _within(raw, m, found, depth):
         return True
-    if depth == 0 and len(m) == 1 and (alone := _ALONE.get(next(iter(m)))):
+    if depth == 0 and len(m) == 1 and (alone := ALONE.get(next(iter(m)))):
         found.none.append(alone)
         return True
     if m.keys() & {"nextpagetoken", "totalrows"}:
         found.none.append("empty page")
         return True
     if depth < 3:
-        for wanted in _ERRORS:
+        for wanted in ERRORS:
             if wanted <= m.keys() and len(m) <= 12:
                 found.none.append(f"error answer ({_error(m)})")
                 return True
@@ -298,6 +196,11 @@ def _error(m: Folded) -> str:
 
 def _direct(raw: Mapping[str, Any], m: Folded, found: _Found) -> bool:
     """Objects that are findings, or lists of findings about one thing."""
+    if _TEST.search(first(m, "message", limit=500)):
+        found.none.append("test delivery")
+        return True
+    if {"id_s", "status_s"} <= raw.keys():  # a row of Azure's Log Analytics
+        return _direct(nested := _columns(raw), fold(nested), found)
     word = said(m.get("kind"), 64).lower() if isinstance(m.get("kind"), str) else ""
     kind = kind_of(raw, m)
     if kind == "alert":
@@ -347,6 +250,26 @@ _WORDS = {
     "entity": "cloud discovery",
     "rows": "rows of the vulnerability export",
 }
+
+
+def _columns(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The alert of a row whose columns are called ``policy_name_s``, ``resource_accountId_s``, ``firstSeen_d``."""
+    made: dict[str, Any] = {}
+    for name, value in raw.items():
+        column = _COLUMN.fullmatch(name) if isinstance(name, str) else None
+        if column is None or value in ("", None):
+            continue
+        part, _, rest = column[1].partition("_")
+        held = _opened(value)
+        if part in ("policy", "resource") and rest:
+            inner, _, last = rest.partition("_")
+            if inner in ("remediation", "data") and last:
+                made.setdefault(part, {}).setdefault(inner, {})[last] = held
+            else:
+                made.setdefault(part, {})[rest] = held
+        else:
+            made[column[1]] = held
+    return made
 
 
 def _is_scan(m: Folded) -> bool:

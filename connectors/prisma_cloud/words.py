@@ -20,6 +20,7 @@ from connectors.text import obj, seq, tags_of, text, when
 
 Folded = dict[str, Any]
 
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _NONE = frozenset({"", "n/a", "na", "null", "none", "blank", "-", "undefined", "nan"})
 _SEVERITIES = {
     "critical": Severity.CRITICAL,
@@ -121,8 +122,8 @@ def moment(value: Any) -> datetime | None:
         value = value[0] if value else None
     if isinstance(value, str):
         value = value.strip()
-        if value.lstrip("-").isdigit():
-            value = int(value) if len(value) < 20 else None
+        if _NUMBER.fullmatch(value):
+            value = int(value)
     if isinstance(value, bool) or value is None or value == "":
         return None
     if isinstance(value, (int, float)):

@@ -240,6 +240,7 @@ def test_findings_of_every_kind_are_kept(value: Any, count: int) -> None:
         (None, "empty page"),
         ([], "holds no findings"),
         ([{"alertId": "P-0", "alertStatus": "open", "policyName": "Test"}], "test delivery"),
+        ({"message": "This is a test message from Prisma Cloud initiated by jane", "sentTs": 1}, "test delivery"),
         ({"error": {"code": "invalid", "message": "m"}}, "error answer (invalid)"),
         ([{"i18nKey": "not_found", "severity": "error", "subject": None}], "error answer (not_found)"),
         ({"timestamp": "t", "status": 401, "error": "Unauthorized", "message": "", "path": "/x"}, "error answer"),
@@ -313,6 +314,35 @@ def test_what_other_vendors_send_is_refused_with_a_reason(value: Any) -> None:
     found, _, rejected = of(value)
     assert found == []
     assert "not an object that Prisma Cloud sends" in rejected[0][1]
+
+
+def test_a_row_of_log_analytics_is_the_alert_it_was_made_of() -> None:
+    columns = {
+        "TenantId": "t",
+        "id_s": "P-5",
+        "status_s": "open",
+        "reason_s": "NEW_ALERT",
+        "firstSeen_d": 1780300800000,
+        "policy_policyId_g": "0f8a0b0c-1111-4222-8333-944445555666",
+        "policy_name_s": "S3 is public",
+        "policy_severity_s": "high",
+        "policy_policyType_s": "config",
+        "policy_labels_s": '["CIS"]',
+        "policy_remediation_cliScriptTemplate_s": "aws fix ${resourceName}",
+        "resource_id_s": "acme-invoices",
+        "resource_name_s": "acme-invoices",
+        "resource_accountId_s": "123456789012",
+        "resource_cloudType_s": "aws",
+        "resource_regionId_s": "eu-west-1",
+        "resource_resourceApiName_s": "aws-s3api-get-bucket-acl",
+    }
+    (found,), _, rejected = of([columns])
+    assert rejected == []
+    assert (found.uid, found.title, found.severity_word) == ("P-5", "S3 is public", "high")
+    assert found.resource.uid == "arn:aws:s3:::acme-invoices"
+    assert found.remediation_cli == "aws fix acme-invoices"
+    assert found.extra["policy_labels"] == ["CIS"]
+    assert found.first_seen is not None
 
 
 def test_an_unknown_object_among_known_ones_is_said() -> None:
