@@ -1,4 +1,4 @@
-"""Prowler's OCSF file -> pages. Two passes: the first counts, the second hands out.
+"""Prowler's file -> pages: OCSF, and what else Prowler writes (``formats``). Two passes: count, then hand out.
 
 The first pass learns what one finding alone cannot tell: which identities occur twice in one scan, and which scopes a
 later scan in the same file (Prowler appends) answers anew. It keeps eight bytes a finding, no objects.
@@ -7,6 +7,7 @@ later scan in the same file (Prowler appends) answers anew. It keeps eight bytes
 - Several results of one identity in one scan: a failure counts over passes; of several different failures each gets
   a hash of its text into its identity; word-for-word repeats are one.
 - MANUAL is not a finding (nothing was found, a person has to look): counted and said, not stored.
+- An answer of Prowler App is a page of something larger: it completes no scope.
 - ``complete_scopes`` only when the whole file could be read. A check that is not in the file says nothing.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from tempfile import TemporaryFile
@@ -22,6 +24,7 @@ from typing import Any, BinaryIO
 from bot.domain.errors import BadInput
 from bot.ports import Page
 from connectors.jsonstream import PAGE, Item, Trouble, objects
+from connectors.prowler.formats import csv_rows, is_answer, is_row, of_answer, of_row
 from connectors.prowler.mapping import DISCRIMINATOR, identity, result_word, scope_of
 from connectors.text import text
 
@@ -54,6 +57,7 @@ class _Survey:
         self.objects = 0
         self.compliance = 0
         self.foreign = 0
+        self.answers = False  # of the App's API
 
 
 class _Reader:
@@ -63,10 +67,32 @@ class _Reader:
         self._held: list[tuple[int, dict[str, Any]]] = []
         self._manual: list[str] = []
         self._manuals = self._older = self._merged = 0
+        self._named: Counter[str] = Counter()
+
+    def _objects(self, trouble: Trouble) -> Iterator[Item]:
+        """Every finding of the stream, whatever Prowler's format, in OCSF's shape; other objects as they are."""
+        self._named.clear()
+        self._answers = False
+        if (rows := csv_rows(self._stream)) is not None:
+            for row in rows:
+                yield Item(of_row(row) if is_row(row) else row, 0)
+            return
+        for item in objects(self._stream, trouble, looks=lambda raw: looks(raw) or is_answer(raw) or is_row(raw)):
+            if looks(item.value):
+                yield item
+            elif is_answer(item.value):
+                self._answers = True
+                found, named = of_answer(item.value)
+                self._named.update(named)
+                yield from (Item(one, item.segment) for one in found)
+            elif not is_compliance(item.value) and is_row(item.value):
+                yield Item(of_row(item.value), item.segment)
+            else:
+                yield item
 
     def _survey(self) -> _Survey:
         found, seen = _Survey(), set[int]()
-        for item in objects(self._stream, Trouble(), looks=looks):
+        for item in self._objects(Trouble()):
             found.objects += 1
             if not looks(item.value):
                 found.foreign += 1
@@ -83,6 +109,7 @@ class _Reader:
             if result_word(item.value) == "MANUAL":
                 found.undecided.add(scope)
             found.newest[scope] = max(item.segment, found.newest.get(scope, 0))
+        found.answers = self._answers
         return found
 
     def pages(self) -> Iterator[Page]:
@@ -96,7 +123,7 @@ class _Reader:
         trouble = Trouble()
         batch: list[Mapping[str, Any]] = []
         reported = 0
-        for item in objects(self._stream, trouble, looks=looks):
+        for item in self._objects(trouble):
             batch += self._sort_out(item, survey)
             if len(batch) >= PAGE:
                 yield Page(items=tuple(batch[:PAGE]), rejected=tuple(trouble.rejected[reported:]))
@@ -108,7 +135,7 @@ class _Reader:
         rejected = [*trouble.rejected[reported:]]
         if trouble.more:
             rejected.append(("file", f"{trouble.more} more places could not be read"))
-        complete = () if trouble.broken else tuple(sorted(survey.newest.keys() - survey.undecided))
+        complete = () if trouble.broken or survey.answers else tuple(sorted(survey.newest.keys() - survey.undecided))
         yield Page(
             items=tuple(batch), complete_scopes=complete, rejected=tuple(rejected), notes=tuple(self._notes(survey))
         )
@@ -146,7 +173,9 @@ class _Reader:
         return out
 
     def _notes(self, survey: _Survey) -> Iterator[str]:
-        if not survey.objects:
+        for name, count in self._named.items():
+            yield f"{name if count == 1 else f'{count} × {name}'}: carries no finding"
+        if not survey.objects and not self._named:
             yield f"{self._name or 'the file'} holds no findings"
         if self._manuals:
             yield f"{self._manuals} manual checks need a person to look; they are not findings and were not stored"
