@@ -6,6 +6,7 @@ Everything can be replaced by keyword, so that tests and the sandbox run what pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -20,16 +21,18 @@ from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
-from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, PlaybookCatalog
+from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, PlaybookCatalog, WriteBack
 from bot.settings import Settings
 
 if TYPE_CHECKING:
     from bot.intake.service import IngestReport
+    from bot.intake.webhooks import Door
     from bot.polling import Source
     from handlers.slack.connection import SlackSide
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int], None]
+ATTEND_SECONDS = 1.0  # between two looks for webhooks and tellings
 
 
 def worker_name(ids: IdSource) -> str:
@@ -137,6 +140,46 @@ def sources(settings: Settings) -> list[Source]:
     return made
 
 
+def doors(settings: Settings) -> dict[str, Door]:
+    """The sources that may send webhooks."""
+    from bot.intake.webhooks import Door
+    from connectors.registry import connector
+
+    found = {}
+    for name, each in settings.sources.items():
+        if not each.webhook:
+            continue
+        kind = connector(each.kind)
+        if kind.webhook is None:
+            raise SettingsError(f"source {name}: {kind.title} has no webhook here", mend="Set webhook: false.")
+        try:
+            reader = kind.webhook(settings, dict(each.options))
+        except SettingsError as error:
+            raise SettingsError(f"source {name}: {error.reason}", mend=error.mend) from error
+        found[name] = Door(name, reader, kind.mapper())
+    return found
+
+
+def write_backs(settings: Settings) -> dict[str, WriteBack]:
+    """How sources are told, by the name that their findings carry. One way a kind: findings do not say which of two."""
+    from connectors.registry import connector
+
+    found: dict[str, WriteBack] = {}
+    for name, each in settings.sources.items():
+        if not each.write_back:
+            continue
+        kind = connector(each.kind)
+        if kind.write_back is None:
+            raise SettingsError(f"source {name}: {kind.title} cannot be told anything", mend="Set write_back: false.")
+        if kind.name in found:
+            raise SettingsError(f"source {name}: a second {kind.title} with write_back", mend="Set it at one of them.")
+        try:
+            found[kind.name] = kind.write_back(settings, dict(each.options))
+        except SettingsError as error:
+            raise SettingsError(f"source {name}: {error.reason}", mend=error.mend) from error
+    return found
+
+
 def event_sinks(settings: Settings) -> list[EventSink]:
     """Where the ledger streams to; ``SettingsError`` where one is configured by half."""
     from bot.evidence.siem import JsonLines
@@ -173,9 +216,12 @@ async def serve(
     from bot.durable.work import Work
     from bot.evidence.checkpoints import Checkpoints
     from bot.evidence.siem import SiemStream
+    from bot.intake.telling import Telling
+    from bot.intake.webhooks import Webhooks
     from bot.polling import Polling
     from bot.scheduler import Scheduler
     from handlers.health import routes as health
+    from handlers.webhooks import routes as hooks
 
     clock, ids = clock or SystemClock(), ids or RandomIds()
     posters: dict[str, ChatPoster] = {}
@@ -199,12 +245,15 @@ async def serve(
     polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)
     checkpoints = Checkpoints(engine.db, settings, clock, ids)
     siem = SiemStream(engine.db, event_sinks(settings), clock, ids, worker, tell=settings.routing.fallback)
+    webhooks = Webhooks(engine.db, engine.intake, doors(settings), clock, ids, worker)
+    telling = Telling(engine.db, write_backs(settings), clock, ids, worker, settings.routing.fallback)
     housekeeping = (
         engine.stewardship.wake_due,
         engine.approvals.expire_due,
         engine.standings.tick,
         checkpoints.tick,
         siem.tick,
+        webhooks.tidy,
     )
     work = Work(durable, engine.db, engine.executor, polling, sources(settings), deliverer, housekeeping, clock)
     scheduler = Scheduler(durable, work.ticks(), clock)
@@ -213,6 +262,8 @@ async def serve(
     if slack is not None and listen:
         checks["slack"] = partial(_connected, slack)
     web_app.add_routes(health.routes(checks))
+    if listen and webhooks.names:
+        web_app.add_routes(hooks.routes(webhooks))
     runner = web.AppRunner(web_app)
     tasks: list[asyncio.Task[None]] = []
     try:
@@ -228,6 +279,7 @@ async def serve(
             asyncio.create_task(deliverer.run(stop), name="deliverer"),
             asyncio.create_task(durable.run(stop), name="durable"),
             asyncio.create_task(work.hand_over(stop), name="executions"),
+            asyncio.create_task(_attend(stop, webhooks.work_once, telling.work_once), name="sources"),
         ]
         if ready is not None:
             ready.set()
@@ -245,7 +297,23 @@ async def serve(
             await slack.close()
         await runner.cleanup()
         await siem.close()
+        await webhooks.close()
+        await telling.close()
         await engine.db.close()
+
+
+async def _attend(stop: asyncio.Event, *works: Callable[[], Awaitable[int]]) -> None:
+    """Work off rows of ours as they come. The rows are leased, so any number of replicas may do it."""
+    while not stop.is_set():
+        taken = 0
+        for work in works:
+            try:
+                taken += await work()
+            except Exception:
+                log.exception("%s failed; it is tried again", getattr(work, "__qualname__", work))
+        if not taken:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), ATTEND_SECONDS)
 
 
 def _answers(conn: Connection) -> None:

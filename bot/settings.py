@@ -221,6 +221,8 @@ class SourceSettings(_Section):
 
     kind: str = Field(description="Connector: wiz, prisma_cloud, orca, lacework, security_hub, prowler, ocsf …")
     every_minutes: float = Field(10, gt=0, description="Pause between two polls")
+    webhook: bool = Field(False, description="Take its webhooks at /webhooks/NAME")
+    write_back: bool = Field(False, description="Tell it what was fixed or accepted here (status and note)")
     options: dict[str, Any] = Field({}, repr=False, description="The connector's own, see docs/sources.md")
 
 

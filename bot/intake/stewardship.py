@@ -22,7 +22,7 @@ from bot.intake.announce import NEW, announce
 from bot.intake.cleaning import clean
 from bot.intake.routing import Router
 from bot.settings import Settings
-from bot.store import causes, findings, ledger, outbox, overrides, posts
+from bot.store import causes, findings, ledger, outbox, overrides, posts, tellings
 from bot.store.database import Database
 from bot.store.overrides import Override
 from bot.store.tables import ExceptionRow
@@ -146,10 +146,13 @@ class Stewardship:
         if refused:
             return refused
         why = f"risk accepted by {who.name} until {until:%Y-%m-%d}: {reason}"
+        accepted = findings.of_cause(conn, cause_id, causes.OPEN)
         count = findings.set_status(conn, cause_id, causes.OPEN, Status.EXCEPTED, why, now)
         if not count:
             return Notice(ok=False, said="Nothing of it is open, there is no risk to accept.")
         exception = self._ids.new("exc")
+        told = f"Risk accepted in Gatehouse until {until:%Y-%m-%d}: {reason} ({exception})"
+        tellings.tell(conn, accepted, to="accepted", note=told, reason_id=exception, now=now, until=until)
         row = {"id": exception, "cause_id": cause_id, "by": who.id, "reason": reason, "at": now, "until": until}
         conn.execute(insert(EXCEPTIONS), row)
         ledger.append(conn, kind="risk.accepted", subject=cause_id, actor=who.id, now=now,

@@ -28,7 +28,7 @@ from bot.governance.people import UNCHECKED, People
 from bot.governance.policy import DEFAULT_DENY, Policy
 from bot.governance.stead import in_stead
 from bot.ports import Attribution, CloudFactory, Playbook, PlaybookCatalog, State
-from bot.store import controls, findings, ledger, outbox, plans
+from bot.store import controls, findings, ledger, outbox, plans, tellings
 from bot.store import standing as standing_store
 from bot.store.database import Database
 
@@ -604,6 +604,8 @@ class Executor:
             findings.resolve_by_fix(
                 conn, self._ids, now, execution_id=run.id, cause_id=plan.cause_id, finding_ids=plan.finding_ids
             )
+            note = f"Fixed and verified by Gatehouse ({run.id}, decision {run.decision.id})"
+            tellings.tell(conn, plan.finding_ids, to="fixed", note=note, reason_id=run.id, now=now)
         elif state is ExecutionState.FAILED and plan.undoes and _any_done(plans.steps(conn, run.id)):
             # Taken back by half: the fix no longer stands, so that it can be asked for again.
             findings.reopen(
@@ -615,6 +617,8 @@ class Executor:
             findings.reopen(
                 conn, self._ids, now, cause_id=plan.cause_id, reason="fix undone", finding_ids=plan.finding_ids
             )
+            note = f"The fix was undone in Gatehouse ({run.id}, decision {run.decision.id})"
+            tellings.tell(conn, plan.finding_ids, to="reopened", note=note, reason_id=run.id, now=now)
         self._tell(conn, plan.cause_id, now, _outcome_line(state, plan, why))
         if run.glass:
             outbox.refresh(conn, self._ids, now, "glass", run.glass.id)

@@ -112,7 +112,7 @@ def resolve_by_fix(
     finding_ids: Collection[str] | None = None,
 ) -> int:
     """A verified execution fixed these (None: every open finding of the cause). Recounts the cause, queues its card."""
-    chosen = list(finding_ids) if finding_ids is not None else _of_cause(conn, cause_id, causes.OPEN)
+    chosen = list(finding_ids) if finding_ids is not None else of_cause(conn, cause_id, causes.OPEN)
     count = resolve(conn, chosen, now, f"{FIXED} ({execution_id})")
     causes.refresh(conn, ids, now, {cause_id})
     return count
@@ -162,7 +162,8 @@ def set_owner(conn: Connection, cause_id: str, owner: str, now: datetime) -> Non
     conn.execute(update(FINDINGS).where(FINDINGS.c.cause_id == cause_id).values(owner=owner, changed_at=now))
 
 
-def _of_cause(conn: Connection, cause_id: str, statuses: Collection[str]) -> list[str]:
+def of_cause(conn: Connection, cause_id: str, statuses: Collection[str]) -> list[str]:
+    """Ids of the findings of a cause that stand in one of ``statuses``."""
     query = select(FINDINGS.c.id).where(FINDINGS.c.cause_id == cause_id, FINDINGS.c.status.in_(list(statuses)))
     return [str(found) for found in conn.execute(query).scalars()]
 

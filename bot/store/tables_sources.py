@@ -12,7 +12,10 @@ class WebhookRow(SQLModel, table=True):
     """A webhook as it came, stored before it is answered. State: queued, done, failed."""
 
     __tablename__ = "webhooks"
-    __table_args__ = (Index("ix_webhooks_due", "state", "not_before"), Index("ix_webhooks_key", "source", "key", "state"))
+    __table_args__ = (
+        Index("ix_webhooks_due", "state", "not_before"),
+        Index("ix_webhooks_key", "source", "key", "state"),
+    )
 
     id: str = Field(primary_key=True)
     source: str  # its name in gatehouse.yml
