@@ -63,10 +63,14 @@ _EXPOSED = re.compile(
     r"|publicly (?:accessible|readable|writ[e]?able|exposed|available)|0\.0\.0\.0/0|::/0",
     re.I,
 )
-# What moves without meaning anything, and what is hashed apart.
+# What moves without meaning anything, what is hashed apart, and what only one of two calls has (alertRules: the list of
+# alerts never has it, one alert asked for by its id has).
 _NOT_HASHED = frozenset(
-    {"history", "lastupdated", "alertcount", "policy", "resource", "metadata", "sentts", "savesearchid"}
-)
+    {
+        "history", "lastupdated", "alertcount", "policy", "resource", "metadata", "sentts", "savesearchid",
+        "alertrules", "alertadditionalinfo", "investigateoptions",
+    }
+)  # fmt: skip
 _POLICY_NOT_HASHED = frozenset(
     {"lastmodifiedon", "lastmodifiedby", "createdon", "createdby", "rulelastmodifiedon", "rule"}
 )

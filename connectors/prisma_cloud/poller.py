@@ -144,7 +144,7 @@ class PrismaPoller:
                 break
             yield Page(items=items, cursor={**state, "window": window})
         if whole and len(seen) >= total:
-            yield Page(items=(), complete_scopes=tuple(sorted(scopes)))
+            yield Page(items=(), complete_scopes=tuple(sorted(one for one in scopes if not one.endswith(":"))))
 
     def _query(self, window: Mapping[str, Any]) -> dict[str, Any]:
         pairs: list[tuple[str, str]] = []

@@ -232,6 +232,11 @@ async def test_every_call_and_answer_is_as_the_vendor_describes_it(site: Site) -
         token = found["data"].get("nextPageToken", "")
         if not token:
             break
+    flaw = next(p for p in site.world.problems() if p.kind == "vulnerability" and p.status == "open")
+    asset = flaw.resource_uuid("prisma_cloud")
+    told = await api.vulnerability_remediation(flaw.cve, "1001", "host", [asset])
+    assert [(one["cveId"], one["unifiedAssetId"]) for one in told["values"]] == [(flaw.cve, asset)]
+    assert len((await api.vulnerability_remediation(flaw.cve, "1001", "host"))["values"]) >= 1
     for wrong in (
         api.alert("P-999999"),
         api.alert("X-1"),
@@ -247,7 +252,7 @@ async def test_every_call_and_answer_is_as_the_vendor_describes_it(site: Site) -
         "POST /login", "POST /v2/alert", "GET /alert/{id}", "POST /alert/dismiss", "POST /alert/reopen",
         "POST /alert/remediation", "PATCH /alert/remediation/{id}", "GET /v2/policy",
         "GET /alert/dismiss/require_dismissal_note", "POST /uve/api/v1/vulnerabilities/search",
-        "POST /uve/api/v1/vulnerabilities/search/download",
+        "POST /uve/api/v1/vulnerabilities/search/download", "POST /uve/api/v1/remediation/vuln-remediation-status",
     } <= site.held.seen  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from bot.sandbox.vendors.prisma_cloud_objects import (
     ms,
     policy_id,
     policy_of,
+    remediation_of,
     resource_of,
     wrong_query,
 )
@@ -187,6 +188,7 @@ class PrismaCloud:
         app.router.add_get("/policy/{id}", self._policy)
         app.router.add_post("/uve/api/v1/vulnerabilities/search/download", self._export)
         app.router.add_post("/uve/api/v1/vulnerabilities/search", self._search)
+        app.router.add_post("/uve/api/v1/remediation/vuln-remediation-status", self._remediation_status)
         app.router.add_post("/api/{version}/authenticate", self._compute_login)
         app.router.add_get("/api/{version}/{list}", self._compute)
         return app
@@ -462,6 +464,13 @@ class PrismaCloud:
         if offset + 3 < len(names):
             data["nextPageToken"] = str(offset + 3)
         return web.json_response({"query": body["query"], "searchType": "vulnerability", "data": data})
+
+    async def _remediation_status(self, request: web.Request) -> web.Response:
+        body = await json_of(request)
+        wanted = body.get("assetId")
+        found = [one for one in self._vulnerable() if one.cve == body.get("cveId")
+                 and (not wanted or one.resource_uuid("prisma_cloud") in wanted)]  # fmt: skip
+        return web.json_response({"values": [remediation_of(one) for one in found]})
 
     async def _compute_login(self, request: web.Request) -> web.Response:
         body = await json_of(request)

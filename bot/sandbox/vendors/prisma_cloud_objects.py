@@ -97,6 +97,16 @@ def cve_of(name: str, problems: list[Problem]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def remediation_of(problem: Problem) -> dict[str, Any]:
+    """What can be done about a CVE on an asset."""
+    action = {"action": "createTask", "status": "AVAILABLE", "actionResult": "", "message": ""}
+    return {
+        "prismaId": "1001", "unifiedAssetId": problem.resource_uuid("prisma_cloud"), "assetType": "host",
+        "assetLifecycle": "run", "cveId": problem.cve, "source": "COMPUTE", "remediationAction": [action],
+        "lastUpdatedTimestamp": ms(problem.changed_at),
+    }  # fmt: skip
+
+
 def delivery_of(alert: Mapping[str, Any]) -> dict[str, Any]:
     """The default body of the webhook."""
     where, policy = alert["resource"], alert["policy"]
