@@ -75,8 +75,26 @@ def _walk(raw: Mapping[str, Any], above: Mapping[str, Any], depth: int) -> Itera
         yield "webhook body that only names an alert (it is fetched by the API)", raw
     elif kind == "asset":
         yield "asset", raw
+    elif within := _within(raw, depth):
+        yield from within
     elif name := _named(raw):
         yield name, raw
+
+
+def _within(raw: Mapping[str, Any], depth: int) -> list[tuple[str, Mapping[str, Any]]]:
+    """Findings in a member of any name: what a log shipper or an agent's tool put around them."""
+    for inner in list(raw.values())[:60]:
+        if isinstance(inner, str) and len(inner) > 20 and inner.lstrip()[:1] in ("{", "["):
+            try:
+                inner = orjson.loads(inner)
+            except orjson.JSONDecodeError:
+                continue
+        for one in inner[:20] if isinstance(inner, list) else [inner]:
+            if isinstance(one, dict) and one:
+                found = [answer for answer in _walk(one, {}, depth + 2) if answer[0] in ("alert", "vulnerability")]
+                if found:
+                    return found
+    return []
 
 
 def _content(raw: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
@@ -170,7 +188,7 @@ def _named(raw: Mapping[str, Any]) -> str:
     status = text(raw.get("status"), 64).lower()
     if "jwt" in keys or {"access", "refresh"} <= keys:
         return "login answer"
-    if ("error" in keys and ("status" in keys or len(keys) <= 3)) or status == "failure":
+    if (isinstance(raw.get("error"), str) and ("status" in keys or len(keys) <= 3)) or status == "failure":
         return f"error answer ({_short(raw.get('error') or raw.get('message') or raw.get('detail') or 'no reason')})"
     if "error_code" in keys or (keys <= {"detail", "code", "messages", "status_code"} and "detail" in keys):
         return f"error answer ({_short(raw.get('detail') or raw.get('error_code'))})"

@@ -57,6 +57,8 @@ WRAPPED = {
     "Elastic": ({"hits": {"hits": [{"_source": {"message": TEXT}}]}}, ["orca-1001"]),
     "ECS": ({"@timestamp": "x", "event": {"original": TEXT}}, ["orca-1001"]),
     "Splunk": ({"preview": False, "result": {"_raw": TEXT}}, ["orca-1001"]),
+    "a log shipper": ({"host": "h", "attributes": {"attributes": LEGACY}}, ["orca-1001"]),
+    "an agent's tool": ([{"type": "text", "text": json.dumps({"data": [SERVING]})}], ["orca-1002"]),
     "SNS": ({"Type": "Notification", "Message": TEXT}, ["orca-1001"]),
     "SQS": ({"Records": [{"body": TEXT}]}, ["orca-1001"]),
     "Log Analytics": (
