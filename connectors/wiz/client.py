@@ -17,7 +17,7 @@ from bot.domain.errors import ConnectorError, Gone, OutcomeUnknown, Refused, Rel
 from connectors.http import Answer, HttpClient, NoAuth, Pace, Rule, Token, TokenLogin
 from connectors.text import fraction, obj, seq, text
 from connectors.wiz.options import WizOptions
-from connectors.wiz.queries import ORDERS, listing
+from connectors.wiz.queries import NEEDED, ORDERS, listing
 
 _PASSING = re.compile(
     r"internal|timed? ?out|timeout|temporar|unavailable|overload|try again|rate.?limit|too many|throttl", re.I
@@ -25,6 +25,7 @@ _PASSING = re.compile(
 _WRONG = frozenset({"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "BAD_REQUEST"})
 _FORBIDDEN = frozenset({"FORBIDDEN", "UNAUTHORIZED", "ACCESS_DENIED", "PERMISSION_DENIED"})
 _UNKNOWN_ID = re.compile(r"valid service issue id|not found|does not exist", re.I)
+_UNKNOWN_FIELD = re.compile(r"Cannot query field ['\"](\w+)['\"]")
 _SCOPES = "Give the service account the rights listed in docs/sources/wiz.md."
 
 
@@ -61,6 +62,8 @@ def error_of(errors: Any) -> ConnectorError:
             found.append(Rejected(said, message=message))
     order: tuple[type[ConnectorError], ...] = (Expired, Rejected, Refused, Gone, RetryLater)
     first = min(found, key=lambda e: next(i for i, c in enumerate(order) if isinstance(e, c)), default=None)
+    if isinstance(first, Rejected):
+        first.message = "; ".join(one.message for one in found if isinstance(one, Rejected))
     return first or Refused("Wiz answered with errors of an unknown shape")
 
 
@@ -114,6 +117,7 @@ class Nodes:
     nodes: list[dict[str, Any]]
     cursor: str | None
     note: str = ""
+    broken: bool = False  # a next page was announced without saying where
 
 
 class WizClient:
@@ -127,6 +131,8 @@ class WizClient:
         pace: Pace | None = None,
     ) -> None:
         self.options = options
+        self._source_rules = options.source_rules
+        self._unknown: set[str] = set()
         secret = options.client_secret
         more: dict[str, Any] = {"sleep": sleep, "jitter": jitter, "now": now}
         self._door = HttpClient(
@@ -187,12 +193,29 @@ class WizClient:
         variables: dict[str, Any] = {"filterBy": dict(filters), "first": size or self.options.page_size, "after": after}
         if kind in ORDERS:
             variables["orderBy"] = ORDERS[kind]
-        data = await self.query(listing(kind, source_rules=self.options.source_rules), variables)
+        data, note = await self._listed(kind, variables)
         found = obj(data.get("found"))
         info = obj(found.get("pageInfo"))
         nodes = found.get("nodes")
         kept = [one for one in nodes if isinstance(one, dict)] if isinstance(nodes, list) else []
         cursor = text(info.get("endCursor"), 16_000)
         if info.get("hasNextPage") is not True:
-            return Nodes(kept, None)
-        return Nodes(kept, cursor or None, "" if cursor else "Wiz announced a next page without a cursor")
+            return Nodes(kept, None, note)
+        return Nodes(kept, cursor or None, note, broken=not cursor)
+
+    async def _listed(self, kind: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """The answer, asked again without what this tenant's schema does not know (Wiz publishes none)."""
+        notes: list[str] = []
+        while True:
+            words = listing(kind, source_rules=self._source_rules, without=self._unknown)
+            try:
+                return await self.query(words, variables), "; ".join(notes)
+            except Rejected as error:
+                missing = set(_UNKNOWN_FIELD.findall(error.message)) - self._unknown
+                if "sourceRule" in missing and not self._source_rules:
+                    self._source_rules = True
+                elif missing and not missing & NEEDED:
+                    self._unknown |= missing
+                else:
+                    raise
+                notes.append(f"Wiz does not know the field {', '.join(sorted(missing))} here; it is left out")

@@ -37,12 +37,14 @@ class WizOptions(Options):
     project: str = Field("", description="Only this project (its id); then nothing is resolved for being absent")
     page_size: int = Field(500, ge=1, le=500, description="Objects of one answer")
     per_second: float = Field(3.0, gt=0, le=20, description="Calls a second")
-    overlap_minutes: float = Field(15, ge=0, description="How far a window reaches back into the one before")
+    overlap_minutes: float = Field(15, ge=1, description="How far a window reaches back into the one before")
     full_hours: float = Field(24, gt=0, description="How often everything open is read")
     backfill_days: float = Field(
         0, ge=0, description="At the first run also what changed in these days and is closed by now"
     )
-    source_rules: bool = Field(False, description="Ask for sourceRules, for tenants that no longer have sourceRule")
+    source_rules: bool = Field(
+        False, description="Ask for sourceRules at once; a tenant without sourceRule is noticed anyway"
+    )
     threat_resolution: Literal[
         "",
         "MALICIOUS_THREAT",

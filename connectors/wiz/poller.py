@@ -30,6 +30,7 @@ _OPEN = {
     "configuration": {"status": ["OPEN", "IN_PROGRESS"], "result": ["FAIL"]},
     "vulnerabilities": {"status": ["OPEN", "IN_PROGRESS"]},
 }
+_NOWHERE = "Wiz announced a next page without saying where it is; the reading was ended there"
 _LEVELS = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "NONE")
 _OF = {"issues": ISSUE, "configuration": CONFIGURATION, "vulnerabilities": VULNERABILITY}
 
@@ -51,7 +52,7 @@ class WizPoller:
         state: dict[str, Any] = dict(cursor or {})
         for kind in self._options.kinds:
             mine = dict(state[kind]) if isinstance(state.get(kind), dict) else {}
-            window = mine.get("window") if isinstance(mine.get("window"), dict) else None
+            window = _window(mine.get("window"))
             end = now + await self._client.skew()
             if window is None or window.get("what") != "open":
                 if window := window or self._next(kind, mine, end):
@@ -106,7 +107,7 @@ class WizPoller:
                 continue
             window["best"] = _latest(window["best"], page.nodes, by)
             token, said = _onward(page.cursor, used)
-            notes += [one for one in (page.note, said) if one]
+            notes += [one for one in (page.note, said, _NOWHERE if page.broken else "") if one]
             if token is None:
                 break
             window["token"] = token
@@ -160,9 +161,9 @@ class WizPoller:
                 notes.append("Wiz no longer knew the page token; everything open was read again from the beginning")
                 continue
             token, said = _onward(page.cursor, used)
-            if page.note or said:
-                whole = False
-                notes += [one for one in (page.note, said) if one]
+            said = said or (_NOWHERE if page.broken else "")
+            whole = whole and not said
+            notes += [one for one in (page.note, said) if one]
             if token is None:
                 break
             window["token"] = token
@@ -202,6 +203,15 @@ class WizPoller:
         if self._options.project:
             found["project"] = [self._options.project]
         return found
+
+
+def _window(value: Any) -> dict[str, Any] | None:
+    """A stored window, if it is whole."""
+    if not isinstance(value, dict) or when(value.get("end")) is None or "token" not in value:
+        return None
+    if value.get("what") == "open":
+        return value
+    return {"best": None, **value} if value.get("what") == "changes" and when(value.get("start")) else None
 
 
 def _onward(cursor: str | None, used: set[str]) -> tuple[str | None, str]:

@@ -210,6 +210,30 @@ async def test_a_tenant_without_updated_at_is_read_by_analyzed_at(folder: Path) 
         store.close()
 
 
+async def test_a_tenant_without_some_fields_is_read_without_them(folder: Path) -> None:
+    missing = ("cnaScore", "rejectionExpiredAt", "risks", "computeInstanceGroup", "sourceRule", "triggeringEvents")
+    async with stage(60, options={"kinds": ("issues", "vulnerabilities", "detections")}, missing=missing) as on:
+        store, poller = Store(folder, on.clock), on.poller(backfill_days=400)
+        _, notes = await store.poll(poller)
+        said = " ".join(notes)
+        assert all(f"{name}" in said for name in missing)
+        assert {uid for uid, status in (await store.statuses()).items() if status in OPEN} >= truth_of(
+            on, ISSUES, VULNERABILITIES
+        )
+        rules = {row[3] for row in await store.state()}
+        assert "Many failed logins over SSH from one address" in rules  # from sourceRules
+        asked = len(on.wiz.calls)
+        await store.poll(poller)
+        assert len(on.wiz.calls) - asked == 3  # known by now
+        store.close()
+
+
+async def test_a_tenant_without_what_is_needed_is_an_error(folder: Path) -> None:
+    async with stage(5, missing=("entitySnapshot",)) as on:
+        with pytest.raises(Refused, match="entitySnapshot"):
+            await on.client().page("issues", {}, None)
+
+
 async def test_detections_are_read_when_asked_for(folder: Path) -> None:
     async with stage(60, options={"kinds": ("detections",), "backfill_days": 400}) as on:
         store = Store(folder, on.clock)

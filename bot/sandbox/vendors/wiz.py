@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from bisect import bisect_right
 from collections import deque
@@ -59,6 +60,7 @@ class Wiz:
     faults: deque[str] = field(default_factory=deque)
     fault_rate: float = 0.0
     dice: Random = field(default_factory=lambda: Random(1))  # noqa: S311
+    missing: tuple[str, ...] = ()  # fields that this tenant's schema does not have
     updated_at: bool = True  # False: a tenant that filters configuration findings by analyzedAt only
     said: dict[str, Said] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)  # root fields asked for
@@ -68,6 +70,8 @@ class Wiz:
         words = SCHEMA
         if not self.updated_at:
             words = words.replace("analyzedAt: DateFilter updatedAt: DateFilter", "analyzedAt: DateFilter")
+        for name in self.missing:
+            words = re.sub(rf"(?<=[\s{{]){name}(?:\([^)]*\))?: [\[\]!\w]+", "", words)
         self._schema = build_schema(words)
         self._texts: dict[str, tuple[DocumentNode, list[GraphQLError]]] = {}
         self._tokens: dict[str, datetime] = {}
