@@ -74,6 +74,8 @@ class OrcaSimulator:
         self._states: dict[str, dict[str, Any]] = {}  # alert -> what people made of it
         self._log: dict[str, list[dict[str, Any]]] = {}
         self._tokens: dict[str, tuple[str, int]] = {}
+        self._refs: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._gate])
@@ -126,27 +128,54 @@ class OrcaSimulator:
         if not isinstance(limit, int) or not 1 <= limit <= _MOST:
             return _json({"status": "failure", "error": f"invalid limit {limit}"}, 400)
         model = body["query"]["models"][0]
-        rows: list[dict[str, Any]]
-        if model == "Alert":
-            rows = [self.serving(problem) for problem in self.world.problems()]
-        elif model == "VulnerabilityV2":
-            rows = [self.record(p) for p in self.world.problems() if p.kind == "vulnerability" and p.status == "open"]
-        else:
+        if model not in ("Alert", "VulnerabilityV2"):
             return _json({"status": "failure", "error": f"unknown model {model}"}, 400)
+        found = self.world.problems()
+        if model == "VulnerabilityV2":
+            found = [one for one in found if one.kind == "vulnerability" and one.status == "open"]
         for clause in body["query"].get("with", {}).get("values", []):
-            if clause.get("operator") == "has":
-                continue
-            rows = [row for row in rows if _matches(row, clause)]
+            if clause.get("operator") != "has":
+                found = [one for one in found if _matches(self.fact(one, clause["key"]), clause)]
         for key in reversed(body.get("order_by[]") or []):
             name = key.lstrip("-")
-            rows.sort(key=lambda row: str(_field(row, name)), reverse=key.startswith("-"))
-        page = rows[skip : skip + (limit // 2 if self.faults.take("short") else limit)]
+            found.sort(key=lambda one: self.fact(one, name), reverse=key.startswith("-"))
+        some = found[skip : skip + (limit // 2 if self.faults.take("short") else limit)]
+        page = [self.serving(one) if model == "Alert" else self.record(one) for one in some]
         if self.faults.take("shuffled"):
             page = page[::-1]
         answer: dict[str, Any] = {"status": "success", "data": page}
         if body.get("get_results_and_count"):
-            answer["total_items"] = len(rows)
+            answer["total_items"] = len(found)
         return _json(answer)
+
+    def fact(self, problem: Problem, name: str) -> Any:
+        """One field without the whole object; times in milliseconds. Filters and order know these, as the API does."""
+        if name in ("LastUpdated", "last_sync", "state.last_updated"):
+            return _ms(self._touched(problem))
+        if name in ("CreatedAt", "FirstSeen", "state.created_at"):
+            return _ms(problem.first_seen)
+        if name == "Status":
+            return self.status(problem)
+        if name == "RiskLevel":
+            return problem.severity
+        if name == "OrcaScore":
+            return _SCORES[problem.severity]
+        if name == "AlertId":
+            return self.ref(problem)
+        if name == "CvssSeverity":
+            return _cvss_word(problem)
+        if name == "CveId":
+            return problem.cve
+        raise web.HTTPBadRequest(text=json.dumps({"status": "failure", "error": f"unknown field {name}"}))
+
+    def status(self, problem: Problem) -> str:
+        own = self._states.get(self.ref(problem)) if self._states else None
+        return "closed" if problem.status == "resolved" else (own or {}).get("status", "open")
+
+    def _touched(self, problem: Problem) -> datetime:
+        own = self._states.get(self.ref(problem)) if self._states else None
+        touched: datetime = max(problem.changed_at, (own or {}).get("touched", problem.changed_at))
+        return touched
 
     def serving(self, problem: Problem) -> dict[str, Any]:
         """The alert as the serving layer has it."""
@@ -195,7 +224,7 @@ class OrcaSimulator:
             "Name": f"{problem.cve} - {problem.package}",
             "CveId": problem.cve,
             "CvssScore": problem.cvss,
-            "CvssSeverity": "CRITICAL" if (problem.cvss or 0) >= 9 else "HIGH",
+            "CvssSeverity": _cvss_word(problem),
             "EpssProbability": problem.epss,
             "CisaKev": problem.kev,
             "PatchAvailable": "Yes" if problem.fixed_version else "No",
@@ -215,19 +244,25 @@ class OrcaSimulator:
     # --- the older API
 
     def ref(self, problem: Problem) -> str:
-        digest = hashlib.blake2b(problem.key.encode(), digest_size=6).digest()
-        return f"orca-{int.from_bytes(digest, 'big')}"
+        found = self._refs.get(problem.key)
+        if found is None:
+            digest = hashlib.blake2b(problem.key.encode(), digest_size=6).digest()
+            found = self._refs[problem.key] = f"orca-{int.from_bytes(digest, 'big')}"
+            self._keys[found] = problem.key
+        return found
 
     def problem(self, ref: str) -> Problem | None:
-        return next((one for one in self.world.problems() if self.ref(one) == ref), None)
+        if ref not in self._keys:
+            for one in self.world.problems():
+                self.ref(one)
+        return self.world.get(self._keys.get(ref, ""))
 
     def legacy(self, problem: Problem) -> dict[str, Any]:
         """The alert as the query API has it."""
         ref = self.ref(problem)
         own = self._states.get(ref, {})
         score, word = _OLD[problem.severity]
-        status = "closed" if problem.status == "resolved" else own.get("status", "open")
-        touched = max(problem.changed_at, own.get("touched", problem.changed_at))
+        status, touched = self.status(problem), self._touched(problem)
         state: dict[str, Any] = {
             "alert_id": ref, "status": status, "status_time": _iso(touched), "created_at": _iso(problem.first_seen),
             "last_seen": _iso(problem.changed_at), "last_updated": _iso(touched), "score": score, "severity": word,
@@ -275,11 +310,12 @@ class OrcaSimulator:
             dsl = json.loads(request.query.get("dsl_filter", "{}"))
         except json.JSONDecodeError:
             return _json({"status": "failure", "error": "dsl_filter is not valid JSON"}, 400)
-        rows = [self.legacy(problem) for problem in self.world.problems()]
+        rows = self.world.problems()
         for wanted in dsl.get("filter", []):
-            rows = [row for row in rows if _in_range(_path(row, wanted["field"]), wanted.get("range", {}))]
+            bounds = {word: _edge(edge) for word, edge in wanted.get("range", {}).items()}
+            rows = [row for row in rows if _in_range(self.fact(row, wanted["field"]), bounds)]
         for key in reversed(dsl.get("sort", [])):
-            rows.sort(key=lambda row: str(_path(row, key["field"])), reverse=key.get("order") == "desc")
+            rows.sort(key=lambda row: self.fact(row, key["field"]), reverse=key.get("order") == "desc")
         asked, start = json.dumps(dsl, sort_keys=True), 0
         if token := request.query.get("next_page_token"):
             if self.faults.take("expired"):
@@ -287,7 +323,7 @@ class OrcaSimulator:
             query, start = self._tokens.get(token, ("", 0))
             if query != asked:
                 return _json({"status": "failure", "error": "next_page_token is not valid"}, 400)
-        page = rows[start : min(start + limit, self.supported)]
+        page = [self.legacy(row) for row in rows[start : min(start + limit, self.supported)]]
         more = start + limit < min(len(rows), self.supported)
         following: Any = None
         if more:
@@ -387,7 +423,7 @@ class OrcaSimulator:
     # --- webhooks
 
     def webhook_body(self, problems: Iterable[Problem], shape: str = "new") -> bytes:
-        """``new`` and ``old``: Orca's own templates; ``trimmed``, ``batch``, ``text``, ``test``: templates of customers."""
+        """``new``, ``old``: Orca's own templates; ``trimmed``, ``batch``, ``text``, ``test``: customers' ones."""
         some = list(problems)
         if shape == "test":
             return b'{"text": "This is a test message from Orca Security"}'
@@ -414,40 +450,28 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
-def _field(row: Mapping[str, Any], name: str) -> Any:
-    data = row.get("data")
-    return data.get(name, {}).get("value") if isinstance(data, dict) else row.get(name)
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000  # Orca's times are by the second
 
 
-def _path(row: Mapping[str, Any], path: str) -> Any:
-    value: Any = row
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+def _edge(said: str) -> int:
+    edge = datetime.fromisoformat(said)
+    return int((edge if edge.tzinfo else edge.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _matches(row: Mapping[str, Any], clause: Mapping[str, Any]) -> bool:
-    value, wanted, operator = _field(row, clause["key"]), clause["values"], clause["operator"]
+def _cvss_word(problem: Problem) -> str:
+    return "CRITICAL" if (problem.cvss or 0) >= 9 else "HIGH"
+
+
+def _matches(value: Any, clause: Mapping[str, Any]) -> bool:
+    wanted, operator = clause["values"], clause["operator"]
     if operator == "in":
         return value in wanted
     if operator == "not_in":
         return value not in wanted
-    if operator == "date_range" and isinstance(value, str):
-        moment = datetime.fromisoformat(value).timestamp() * 1000
-        return bool(wanted[0] <= moment <= wanted[1])
-    if operator == "range" and isinstance(value, (int, float)):
-        return bool(wanted[0] <= value <= wanted[1])
-    return False
+    return operator in ("date_range", "range") and bool(wanted[0] <= value <= wanted[1])
 
 
-def _in_range(value: Any, bounds: Mapping[str, str]) -> bool:
-    if not isinstance(value, str):
-        return False
-    moment = datetime.fromisoformat(value)
-    for word, text in bounds.items():
-        edge = datetime.fromisoformat(text)
-        edge = edge if edge.tzinfo else edge.replace(tzinfo=UTC)
-        fits = {"gte": moment >= edge, "gt": moment > edge, "lte": moment <= edge, "lt": moment < edge}[word]
-        if not fits:
-            return False
-    return True
+def _in_range(value: int, bounds: Mapping[str, int]) -> bool:
+    fits = {"gte": value.__ge__, "gt": value.__gt__, "lte": value.__le__, "lt": value.__lt__}
+    return all(fits[word](edge) for word, edge in bounds.items())
