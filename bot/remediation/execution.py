@@ -514,7 +514,7 @@ class Executor:
     # --- writing it down: each in one transaction, under the fence ---------------------------------------------------
 
     def _hold(self, conn: Connection, run: _Run, now: datetime, **values: object) -> None:
-        if not plans.set_execution(conn, run.id, run.fence, leased_until=now + self._lease, **values):
+        if not plans.set_execution(conn, run.id, run.fence, leased=True, leased_until=now + self._lease, **values):
             raise _Lost
 
     def _progress(self, conn: Connection, run: _Run, state: ExecutionState) -> None:
@@ -574,7 +574,7 @@ class Executor:
         begun = bool(plans.steps(conn, execution_id))  # only when the plan was altered after a crash
         state = ExecutionState.FAILED if begun else ExecutionState.BLOCKED
         values = {"state": state.value, "why": why, "finished_at": now, "leased_until": None}
-        if not plans.set_execution(conn, execution_id, fence, **values):
+        if not plans.set_execution(conn, execution_id, fence, leased=True, **values):
             raise _Lost
         request_id = plans.request_of_decision(conn, held.decision_id)
         covered = standing_store.covered(conn, request_id) if request_id else None

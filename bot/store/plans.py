@@ -447,14 +447,16 @@ def request_of_decision(conn: Connection, decision_id: str) -> str | None:
     return str(found) if found else None
 
 
-def set_execution(conn: Connection, execution_id: str, fence: int, **values: Any) -> bool:
-    """Write to the execution as the holder of ``fence``; False when somebody else took over."""
-    changed = conn.execute(
-        update(EXECUTIONS)
-        .where(EXECUTIONS.c.id == execution_id, EXECUTIONS.c.fence == fence, EXECUTIONS.c.state.in_(ACTIVE))
-        .values(values)
-    )
-    return bool(changed.rowcount)
+def set_execution(conn: Connection, execution_id: str, fence: int, *, leased: bool = False, **values: Any) -> bool:
+    """Write to the execution as the holder of ``fence``; False when somebody else took over.
+
+    ``leased``: also False when the lease was given up in the holder's name (it was declared dead, and nobody has taken
+    over yet).
+    """
+    its = [EXECUTIONS.c.id == execution_id, EXECUTIONS.c.fence == fence, EXECUTIONS.c.state.in_(ACTIVE)]
+    if leased:
+        its.append(EXECUTIONS.c.leased_until.is_not(None))
+    return bool(conn.execute(update(EXECUTIONS).where(*its).values(values)).rowcount)
 
 
 def stop_execution(conn: Connection, request_id: str, why: str, now: datetime) -> str | None:
@@ -465,7 +467,12 @@ def stop_execution(conn: Connection, request_id: str, why: str, now: datetime) -
     held = execution(conn, found, lock=True)
     if held.state not in {ExecutionState.QUEUED, ExecutionState.RUNNING} or steps(conn, found):
         return None
-    values = {"state": ExecutionState.BLOCKED.value, "why": why, "finished_at": now, "leased_until": None}
+    values: dict[str, Any] = {
+        "state": ExecutionState.BLOCKED.value,
+        "why": why,
+        "finished_at": now,
+        "leased_until": None,
+    }
     return found if set_execution(conn, found, held.fence, **values) else None
 
 

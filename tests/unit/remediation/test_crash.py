@@ -278,3 +278,18 @@ async def test_a_clock_that_is_behind_waits_no_longer_than_a_call_can_take(world
     await world.new_executor("w2").run(execution)
     assert sorted(world.cloud.effects) == ALL
     assert max(world.slept) <= CALL_TIMEOUT
+
+
+async def test_who_was_declared_dead_writes_nothing_more_also_before_another_took_over(world):
+    execution = await world.approved()
+
+    async def declared_dead(_call):
+        world.cloud.before_read = None
+        await world.db.write(release, "w1")
+
+    world.cloud.before_read = declared_dead  # after the claim, before the first step
+    await world.executor.run(execution)
+    assert world.cloud.effects == []
+    assert "step.intended" not in await world.kinds()
+    await world.new_executor("w2").run(execution)
+    assert sorted(world.cloud.effects) == ALL
