@@ -333,3 +333,35 @@ async def test_replicas_at_once_move_it_once_on_postgresql(postgres_url):
         await _race(world)
     finally:
         await world.db.close()
+
+
+async def test_a_serving_replica_puts_its_policy_in_force_and_moves_what_waits(tmp_path):
+    from bot.composition import serve
+    from bot.settings import Settings
+    from bot.store.migrate import upgrade
+
+    url = f"sqlite:///{tmp_path / 'served.db'}"
+    upgrade(url)
+    world = World(url)
+    request = await world.ask()
+    settings = Settings(
+        database_url=url,
+        people=world.settings.people,
+        groups=world.settings.groups,
+        governance={"rules": TWO},
+    )
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(settings, stop=stop, listen=False, clock=world.clock))
+    try:
+        async with asyncio.timeout(60):
+            while (await _request(world, request.id)).facts.state is RequestState.PENDING:
+                assert not serving.done(), serving.exception()
+                await asyncio.sleep(0.05)
+    finally:
+        stop.set()
+        await serving
+    [brought] = await _records(world, "policy.in_force")
+    assert brought["version"] != (await _request(world, request.id)).facts.policy_version
+    # A served Gatehouse knows no playbook of lamps: what cannot be evaluated is void.
+    assert "There is no playbook lamps-off" in (await _request(world, request.id)).reason
+    await world.db.close()
