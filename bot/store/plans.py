@@ -467,7 +467,8 @@ def stop_execution(conn: Connection, request_id: str, why: str, now: datetime) -
     held = execution(conn, found, lock=True)
     if held.state not in {ExecutionState.QUEUED, ExecutionState.RUNNING} or steps(conn, found):
         return None
-    values: dict[str, Any] = {
+    values: dict[str, Any] = {"state": ExecutionState.BLOCKED.value, "why": why}
+    values |= {"finished_at": now, "leased_until": None}
         "state": ExecutionState.BLOCKED.value,
         "why": why,
         "finished_at": now,
