@@ -469,11 +469,6 @@ def stop_execution(conn: Connection, request_id: str, why: str, now: datetime) -
         return None
     values: dict[str, Any] = {"state": ExecutionState.BLOCKED.value, "why": why}
     values |= {"finished_at": now, "leased_until": None}
-        "state": ExecutionState.BLOCKED.value,
-        "why": why,
-        "finished_at": now,
-        "leased_until": None,
-    }
     return found if set_execution(conn, found, held.fence, **values) else None
 
 
