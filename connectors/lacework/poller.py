@@ -12,25 +12,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bot.domain.errors import Gone, Refused, RetryLater
 from bot.ports import Page
 from bot.settings import Settings
 from connectors.lacework.alerts import alert_id
-from connectors.lacework.client import BudgetSpent, LaceworkApi, Rows, iso
+from connectors.lacework.client import BudgetSpent, LaceworkApi, iso
 from connectors.lacework.compliance import account_scope, identity_of_compliance, is_evaluation
 from connectors.lacework.mapping import SOURCE, kind_or_none
 from connectors.lacework.options import DATASETS, LaceworkOptions, words
 from connectors.lacework.spool import Spool
 from connectors.lacework.vulnerabilities import identity_of_vulnerability, state_of_vulnerability
+from connectors.lacework.walk import Walk
 from connectors.lacework.words import blind, moment, undecided
 from connectors.options import parse
 from connectors.text import obj, text
 
 WINDOW = timedelta(hours=24)
 WIDEST = timedelta(days=7)  # of one request
-KEPT = timedelta(days=92)
+KEPT = timedelta(days=92) - timedelta(hours=2)  # a little less: their clock is not ours
 WHOLE = timedelta(hours=26)  # what is evaluated once a day stands in it at least once
 _SKEW = timedelta(hours=2)
 _CACHED = 20_000
@@ -64,8 +66,8 @@ class LaceworkPoller:
         self._failures = 0
         kinds = [kind for kind in self._kinds() if self._due(state, kind, now)]
         jobs: list[dict[str, Any]] = []
-        if isinstance(job, dict) and job.get("kind") in self._kinds():
-            jobs.append(dict(job))
+        if isinstance(job, dict) and job.get("kind") in self._kinds() and (job := _still_good(job, now)):
+            jobs.append(job)
             kinds = [kind for kind in kinds if kind != job["kind"]]
         try:
             for one in jobs:
@@ -100,13 +102,15 @@ class LaceworkPoller:
 
     def _job(self, state: Mapping[str, Any], kind: str, now: datetime) -> dict[str, Any]:
         done = {name: moment(value) for name, value in obj(state.get("done")).items()}
-        overlap, first = timedelta(hours=self._options.overlap_hours), now - timedelta(days=self._options.backfill_days)
+        overlap = timedelta(hours=self._options.overlap_hours)
+        first = now - min(timedelta(days=self._options.backfill_days), KEPT)
         end = now
         if kind == "alerts":
             last = done.get("alerts")
             start = first if last is None else max(min(last, now) - overlap, now - KEPT)
         elif kind == "sweep":
-            start, end = first, max(first, now - overlap)
+            start = max(done.get("from") or first, now - KEPT)
+            end = max(start, now - overlap)
         elif kind == "containers":
             last = done.get("containers")
             start = now - WIDEST if last is None else max(min(last, now) - _SKEW, now - KEPT)
@@ -134,6 +138,8 @@ class LaceworkPoller:
         done[kind] = job.get("asked") or job["end"]
         if kind == "alerts":
             done.setdefault("sweep", job["end"])
+            if job.get("first"):
+                done["from"] = job["start"]  # older alerts were never read: no sweep looks for them
         state.pop("job", None)
         yield Page(items=(), cursor=_copy(state))
 
@@ -147,39 +153,14 @@ class LaceworkPoller:
             return
         while at > start:
             low = max(start, at - size)
-            async for rows, link, notes in self._pages(job, low, at):
-                items = await self._with_details(rows, job)
-                job["next"] = link
-                if link is None:
+            walk = Walk(partial(self._api.alerts, low, at), job.get("next") or None)
+            async for page in walk.pages():
+                items = await self._with_details(page.rows, job)
+                job["next"] = page.next
+                if page.next is None:
                     job["at"] = iso(low)
-                yield Page(items=items, cursor=_copy(state), notes=notes)
+                yield Page(items=items, cursor=_copy(state), notes=walk.notes if page.next is None else ())
             at = low
-
-    async def _pages(
-        self, job: dict[str, Any], low: datetime, high: datetime
-    ) -> AsyncIterator[tuple[list[dict[str, Any]], str | None, tuple[str, ...]]]:
-        link: str | None = job.get("next") or None
-        used: set[str] = set()
-        restarted = False
-        while True:
-            notes: tuple[str, ...] = ()
-            try:
-                page = await self._api.alerts(low, high, link)
-            except (Gone, Refused):
-                if link is None or restarted:
-                    raise
-                # The page's address is no longer good: the same window from its beginning.
-                link, restarted = None, True
-                used.clear()
-                continue
-            link = page.next
-            if link and link in used:
-                link, notes = None, ("Lacework gave the same next page twice; the window was ended there",)
-            if link:
-                used.add(link)
-            yield page.rows, link, notes
-            if link is None:
-                return
 
     async def _with_details(self, rows: Iterable[dict[str, Any]], job: Mapping[str, Any]) -> list[dict[str, Any]]:
         policies = await self._known_policies(job)
@@ -354,56 +335,40 @@ class LaceworkPoller:
         what the newer one says is fixed. Nothing is lost by storing late: a search that is cut off begins anew.
         """
         begin, spent = job.get("next") or None, None
+        walk = Walk(partial(self._api.search, path, body), begin)
         with Spool() as spool:
-            notes: list[str] = []
+            job["next"] = None
             try:
-                async for page, said in self._search(job, path, body):
-                    notes += said
+                async for page in walk.pages():
                     for row in page.rows:
                         take(row, spool)
             except BudgetSpent as error:
                 spent = error
-            stopped, job["next"] = job["next"], begin  # until all is stored, a cut begins where this began
+            # Until all is stored, a cut begins where this began; only our own budget lets it go on where it stopped.
+            job["next"] = begin
             for rows in spool.batches():
                 yield Page(items=[dress(row) for row in rows], cursor=_copy(state))
-            job["next"] = stopped
-        if notes:
-            yield Page(items=(), notes=tuple(notes))
+            job["next"] = walk.link if spent is not None else None
+        if walk.notes:
+            yield Page(items=(), notes=walk.notes)
         if spent is not None:
             raise spent
-        job["whole"] = begin is None
+        job["whole"] = begin is None and walk.complete
         yield None
 
-    async def _search(
-        self, job: dict[str, Any], path: str, body: Mapping[str, Any]
-    ) -> AsyncIterator[tuple[Rows, tuple[str, ...]]]:
-        """The pages of one search. Only our own budget lets it go on where it stopped (``job["next"]``)."""
-        link: str | None = job.get("next") or None
-        job["next"] = None
-        used: set[str] = set()
-        restarted = False
-        while True:
-            try:
-                page = await self._api.search(path, body, link)
-            except BudgetSpent:
-                job["next"] = link
-                raise
-            except (Gone, Refused):
-                if link is None or restarted:
-                    raise
-                link, restarted = None, True
-                used.clear()
-                continue
-            notes: tuple[str, ...] = ()
-            if page.next and page.next in used:
-                page = Rows(page.rows, None, page.total)
-                notes = ("Lacework gave the same next page twice; the search was ended there",)
-            if page.next:
-                used.add(page.next)
-            yield page, notes
-            link = page.next
-            if link is None:
-                return
+
+def _still_good(job: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
+    """A job that was left lying for long: what Lacework no longer keeps is not asked for, a reading of the whole that
+    is a day old is begun anew (None)."""
+    start, at, end = moment(job.get("start")), moment(job.get("at")), moment(job.get("end"))
+    if start is None or at is None or end is None:
+        return None
+    if job["kind"] in ("compliance", "hosts"):
+        return dict(job) if now - end < WINDOW else None
+    oldest = now - KEPT
+    if start >= oldest:
+        return dict(job)
+    return {**job, "start": iso(oldest), "at": iso(max(at, oldest)), "next": None}
 
 
 def _changed(row: Mapping[str, Any], since: datetime) -> bool:

@@ -73,7 +73,7 @@ class LaceworkSimulator:
         self.logins = 0
         self._random = Random(seed)  # noqa: S311 (an order of rows, no secret)
         self._tokens: dict[str, datetime] = {}
-        self._pages: dict[str, list[dict[str, Any]]] = {}
+        self._pages: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self._alerts: dict[str, list[_Alert]] = {}
         self._by_number: dict[int, _Alert] = {}
         self._numbers = 1000
@@ -154,7 +154,7 @@ class LaceworkSimulator:
         paging: dict[str, Any] = {"rows": len(page), "totalRows": total}
         if rest:
             token = secrets.token_hex(12)
-            self._pages[token] = rest
+            self._pages[token] = rest, total
             link = f"{request.url.origin()}{_API}/page/{token}"
             if self.faults.take("repeated"):
                 link = str(request.url)
@@ -165,10 +165,10 @@ class LaceworkSimulator:
         return _json({"paging": paging, "data": page})
 
     async def _page(self, request: web.Request) -> web.Response:
-        rows = self._pages.get(request.match_info["token"])
-        if rows is None or self.faults.take("expired"):
+        kept = self._pages.get(request.match_info["token"])
+        if kept is None or self.faults.take("expired"):
             return _json({"message": "the page has expired"}, 400)
-        return self._cut(request, rows, len(rows))
+        return self._cut(request, *kept)
 
     def _span(self, start: Any, end: Any) -> tuple[datetime, datetime] | web.Response:
         try:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from example_lacework import alert, evaluation, host
 
-from bot.domain.errors import Refused
+from bot.domain.errors import Refused, RetryLater
 from bot.ports import Page
 from connectors.lacework.client import BudgetSpent, HourlyBudget, LaceworkApi, Rows, page_of
 from connectors.lacework.options import LaceworkOptions
 from connectors.lacework.poller import LaceworkPoller
+from connectors.lacework.walk import Walk
 from connectors.lacework.words import moment
 from connectors.options import parse
 
@@ -79,7 +80,8 @@ async def test_windows_are_a_day_at_most_newest_first_and_overlap_a_day() -> Non
     assert [end - start for start, end in spans] == [timedelta(hours=24)] * 3
     assert [end for _, end in spans] == [NOW, NOW - timedelta(days=1), NOW - timedelta(days=2)]
     cursor = pages[-1].cursor
-    assert cursor == {"done": {"alerts": "2026-06-10T12:00:00.000Z", "sweep": "2026-06-10T12:00:00.000Z"}}
+    assert cursor == {"done": {"alerts": "2026-06-10T12:00:00.000Z", "sweep": "2026-06-10T12:00:00.000Z",
+                               "from": "2026-06-07T12:00:00.000Z"}}  # fmt: skip
     later = Stub(**ONLY)
     await run(later, cursor, NOW + timedelta(hours=2))
     spans = [span for what, span, _ in later.asked if what == "alerts"]
@@ -183,6 +185,66 @@ async def test_a_search_that_our_budget_cut_goes_on_and_concludes_nothing() -> N
     assert "job" not in rest[-1].cursor
 
 
+async def test_a_job_left_lying_for_months_asks_for_nothing_that_is_no_longer_kept() -> None:
+    job = {
+        "kind": "alerts",
+        "start": "2026-01-01T00:00:00Z",
+        "at": "2026-02-01T00:00:00Z",
+        "end": "2026-02-02T00:00:00Z",
+    }
+    api = Stub(**ONLY)
+    pages = await run(api, {"done": {}, "job": job})
+    assert all(start > NOW - timedelta(days=92) for what, (start, _), _ in api.asked if what == "alerts")
+    assert pages[-1].cursor is not None
+    assert pages[-1].cursor["done"]["alerts"] == "2026-02-02T00:00:00Z"
+    api = Stub(**(ONLY | {"hosts": True}))
+    await run(api, {"done": {}, "job": {**job, "kind": "hosts"}})
+    assert [body["timeFilter"]["endTime"] for what, body, _ in api.asked if what == HOSTS] == [
+        "2026-06-10T12:00:00.000Z"
+    ]
+
+
+async def test_a_sweep_reaches_back_to_what_was_read_first_and_no_further_than_is_kept() -> None:
+    for began, oldest in (("2026-05-01T00:00:00Z", datetime(2026, 5, 1, tzinfo=UTC)), ("2026-01-01T00:00:00Z", None)):
+        api = Stub(**ONLY)
+        await run(api, {"done": {"alerts": "2026-06-10T11:00:00Z", "sweep": "2026-06-10T01:00:00Z", "from": began}})
+        starts = [start for what, (start, _), _ in api.asked if what == "alerts"]
+        assert min(starts) == (oldest or NOW - timedelta(days=92) + timedelta(hours=2))
+
+
+@pytest.mark.parametrize("total", [None, 2, 3])
+async def test_an_answer_that_goes_in_circles_is_no_end_while_rows_are_missing(total: int | None) -> None:
+    asked: list[str | None] = []
+
+    async def ask(link: str | None) -> Rows:
+        asked.append(link)
+        return Rows([{"n": 1}], "again", total)
+
+    walk = Walk(ask)
+    rows: list[Rows] = []
+    if total == 3:
+        with pytest.raises(RetryLater, match="2 of 3 rows"):
+            rows += [page async for page in walk.pages()]
+    else:
+        rows += [page async for page in walk.pages()]
+        assert walk.notes
+    assert asked == [None, "again", None, "again"]
+    assert not walk.complete
+
+
+@pytest.mark.parametrize(("total", "complete"), [(2, True), (None, True), (3, False)])
+async def test_a_walk_is_complete_when_all_announced_rows_came(total: int | None, complete: bool) -> None:
+    async def ask(link: str | None) -> Rows:
+        return Rows([{"n": 1}], None if link else "next", total)
+
+    walk = Walk(ask)
+    assert [page.next async for page in walk.pages()] == ["next", None]
+    assert walk.complete == complete
+    resumed = Walk(ask, "next")
+    assert [page.next async for page in resumed.pages()] == [None]
+    assert not resumed.complete
+
+
 async def test_no_rows_at_all_prove_nothing() -> None:
     pages = await run(Stub(**(ONLY | {"hosts": True, "compliance": ("aws", "gcp")})))
     assert not any(page.complete_scopes for page in pages)
@@ -191,10 +253,11 @@ async def test_no_rows_at_all_prove_nothing() -> None:
 async def test_a_page_that_names_itself_as_the_next_ends_with_a_note() -> None:
     class Circle(Stub):
         async def search(self, path: str, body: Mapping[str, Any], link: str | None = None) -> Rows:
-            return Rows([host()], "again")
+            return Rows([host()], "again")  # for ever
 
     pages = await run(Circle(**(ONLY | {"hosts": True})))
     assert any("same next page twice" in note for page in pages for note in page.notes)
+    assert not any(page.complete_scopes for page in pages)
 
 
 async def test_an_expired_page_starts_its_search_again_and_a_refusal_of_the_first_is_raised() -> None:
