@@ -108,6 +108,9 @@ def cause_summary(view: CauseView) -> str:
             said += f"Snoozed until {day(view.snoozed_until)}."
         case _:
             said += sentence(STAGE[view.stage].split(" ", 1)[1])
+            if view.execution and view.execution.standing and view.stage in {Stage.RUNNING, Stage.FIXED}:
+                by = " and ".join(person.name for person in view.execution.standing.by)
+                said += f" Approved in advance by {by}: {view.execution.standing.id}."
     return said.strip()
 
 

@@ -84,7 +84,9 @@ class Runs:
         facts, now = held.facts, self._clock.now()
         if await self._db.read(store.used_since, facts.id, now - store.HOUR) >= facts.cap:
             return 0, 0  # nobody's membership is read while nothing could run
-        waiting = await self._db.read(self._waiting, facts, now, left)
+        waiting, left_alone = await self._db.read(self._waiting, facts, now, left)
+        if left_alone:
+            await self._db.write(self._look, facts.id, left_alone)
         if not waiting:
             return 0, 0
         if not held.intact:
@@ -114,9 +116,11 @@ class Runs:
             used += await self._one(held, signers, cause_id, mark)
         return used, looked
 
-    def _waiting(self, conn: Connection, facts: StandingApproval, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Causes to be looked at now, with what is open there."""
-        found: list[tuple[str, str]] = []
+    def _waiting(
+        self, conn: Connection, facts: StandingApproval, now: datetime, limit: int
+    ) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
+        """Causes to be looked at now, with what is open there; and those left alone, with why."""
+        found, alone = list[tuple[str, str]](), list[tuple[str, str, str]]()
         for cause_id in store.candidates(conn, facts, now):
             if len(found) >= limit:
                 break
@@ -124,9 +128,14 @@ class Runs:
             looked = store.looked(conn, facts.id, cause_id)
             if looked and looked.mark == mark and looked.at > now - store.HOUR:
                 continue
-            if mark and not _left_to_people(conn, cause_id) and _attempt(conn, cause_id, mark, now) is not None:
+            why = _left_to_people(conn, cause_id)
+            if not why and _attempt(conn, cause_id, mark, now) is None:
+                why = "what is open here had its run already"
+            if why or not mark:
+                alone.append((cause_id, mark, why or "nothing is open here"))
+            else:
                 found.append((cause_id, mark))
-        return found
+        return found, alone
 
     async def _one(self, held: store.Held, signers: list[Actor], cause_id: str, mark: str) -> int:
         facts = held.facts
@@ -138,13 +147,15 @@ class Runs:
         except GatehouseError as error:
             why = error.reason
         if why:
-            await self._db.write(self._look, facts.id, cause_id, mark, why)
+            await self._db.write(self._look, facts.id, [(cause_id, mark, why)])
             return 0
         return await self._db.write(self._use, held, signers, plan, mark)
 
-    def _look(self, conn: Connection, standing_id: str, cause_id: str, mark: str, why: str) -> None:
+    def _look(self, conn: Connection, standing_id: str, looks: Sequence[tuple[str, str, str]]) -> None:
         store.get(conn, standing_id, lock=True)  # two replicas looking at once write one row
-        store.look(conn, standing_id, cause_id, mark, why, self._clock.now())
+        now = self._clock.now()
+        for cause_id, mark, why in looks:
+            store.look(conn, standing_id, cause_id, mark, why, now)
 
     def _use(self, conn: Connection, before: store.Held, signers: Sequence[Actor], plan: Plan, mark: str) -> int:
         """One use, or nothing when anything of what was read before does not hold any more."""
@@ -257,15 +268,15 @@ def _facts(conn: Connection, cause_id: str) -> tuple[plans.CauseFacts, list[tupl
     return plans.cause(conn, cause_id), plans.open_findings(conn, cause_id)
 
 
-def _left_to_people(conn: Connection, cause_id: str) -> bool:
-    """The last thing done here was an undo, or a fix that did not end well: nothing follows it by itself."""
+def _left_to_people(conn: Connection, cause_id: str) -> str:
+    """Why nothing follows by itself here: the last thing was an undo, or a fix that did not end well."""
     last = store.last_execution(conn, cause_id)
-    if last is None:
-        return False
+    if last is None or last[1] == ExecutionState.BLOCKED.value:
+        return ""
     kind, state = last
     if kind == PlanKind.UNDO.value:
-        return state != ExecutionState.BLOCKED.value
-    return state not in {ExecutionState.SUCCEEDED.value, ExecutionState.BLOCKED.value}
+        return "a person took the last fix back"
+    return "" if state == ExecutionState.SUCCEEDED.value else f"the last fix here ended as {state}"
 
 
 def _attempt(conn: Connection, cause_id: str, mark: str, now: datetime) -> int | None:

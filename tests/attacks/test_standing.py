@@ -111,6 +111,7 @@ async def test_the_whole_way_from_the_button_to_the_card_that_names_it(edge: Edg
     assert "Fixed under standing approval" in shown
     assert standing_id in shown
     assert "UANN" in shown  # who granted it, as Slack mentions people
+    assert f"Approved in advance by Ann Approver: {standing_id}." in card["text"]
     # The undo's plan names it, too, and it can be undone like every fix.
     undo = await edge.app.desk.engine.approvals.look_undo(view.execution.id, await edge.actor("UOLGA"))  # type: ignore[union-attr]
     assert undo.standing is not None
