@@ -56,6 +56,11 @@ def result_of(kind: str, node: Mapping[str, Any]) -> tuple[SourceStatus, str]:
     return status(node.get("status"), node.get("resolutionReason"))
 
 
+def undecided(kind: str, node: Mapping[str, Any]) -> bool:
+    """The check could not tell: what is open stays open, nothing is opened by it."""
+    return kind == CONFIGURATION and word(node.get("result")) in ("ERROR", "NOT_ASSESSED")
+
+
 def scope(kind: str, severity_word: str, more: str = "") -> str:
     """What a complete read of open findings answers for: ``wiz:issue:HIGH``, ``wiz:vulnerability:HIGH:exploit``."""
     return ":".join(part for part in (SOURCE, kind, word(severity_word), more) if part)

@@ -44,7 +44,7 @@ class WizMapper:
         said = {key: value for key, value in node.items() if key not in _NOISE and not str(key).startswith("p_")}
         if isinstance(events := said.get("triggeringEvents"), dict):
             said["triggeringEvents"] = [text(obj(one).get("description")) for one in kinds.events_of(events)]
-        closed = kinds.result_of(kind, node)[0] in _CLOSED
+        closed = kinds.result_of(kind, node)[0] in _CLOSED or kinds.undecided(kind, node)
         return Sighting(uid=identity(kind, node), content=content_hash([kind, said]), closed=closed)
 
     def map(self, raw: Mapping[str, Any]) -> Finding:

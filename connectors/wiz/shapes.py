@@ -106,8 +106,8 @@ def _is_detection(raw: Mapping[str, Any]) -> bool:
     return (
         "ruleMatch" in raw
         or "tdrId" in raw
-        or "threatId" in raw
         or "threatURL" in raw
+        or ("threatId" in raw and ("primaryResource" in raw or "trigger" in raw))
         or "detectionUrl" in raw
         or "triggeringEvents" in raw
         or "triggeringEvent" in raw
@@ -220,8 +220,15 @@ _ANSWERS = {
     "cloudOrganizations": "cloud organisations", "containerRegistries": "registries", "issuesGroupedByValue": "counts",
     "systemActivityGroup": "system activity", "tenant": "tenant",
 }  # fmt: skip
-_WRITES = ("create", "update", "delete", "associate", "disassociate", "request", "copy", "rerun", "rotate", "add",
-           "remove", "set", "start", "stop", "assign", "revoke", "move", "duplicate", "validate")  # fmt: skip
+_WRITE = re.compile(
+    r"(?:create|update|delete|associate|disassociate|request|copy|rerun|rotate|add|remove|set|start|stop|assign|revoke"
+    r"|move|duplicate|validate)[A-Z]"
+)
+_GRAPH_ERROR = frozenset({"extensions", "path", "locations"})
+# Where an object that is named by its looks may stand; deeper ones belong to something else.
+_LISTED = frozenset({"", "nodes", "node", "entities", "EntityResult", "Contents", "data", "results", "result", "issue",
+                     "projects", "project", "issueNote", "graphEntity"})  # fmt: skip
+_ENTITY = re.compile(r"[A-Z][A-Z0-9_]+")
 _JSON_MEMBERS = frozenset(
     {"message", "Message", "_raw", "raw", "original", "rawJSON", "rawEvent", "raw_log", "body", "Body", "detail",
      "json", "payload", "Payload", "event", "log", "data", "Data", "json_payload", "value", "text", "result", "RawData",
@@ -272,7 +279,9 @@ class _Found:
         before = len(self.items) + len(self.none)
         errors = value.get("errors")
         if isinstance(errors, list) and any(isinstance(one, dict) and "message" in one for one in errors):
-            self.none.append(_error(errors))
+            graph = any(isinstance(one, dict) and not _GRAPH_ERROR.isdisjoint(one) for one in errors)
+            if graph or "data" in value or len(value) == 1:
+                self.none.append(_error(errors))
         original = obj(value.get("event")).get("original") or value.get("event.original")
         if (parsed := _parsed(original)) is not None:
             # the SIEM's own columns beside it say the same again
@@ -288,7 +297,7 @@ class _Found:
             if key == "errors":
                 continue
             if isinstance(inner, (dict, list)):
-                self._answer(str(key), inner, depth)
+                self._answer(str(key), inner, name, depth, len(value) == 1)
             elif inner is None and key in _EMPTY:
                 nothing.append(_EMPTY[key])
             elif isinstance(inner, str) and (key in _JSON_MEMBERS or name in _JSON_MEMBERS):
@@ -305,16 +314,19 @@ class _Found:
         if isinstance(nodes, list):
             self.none.append(f"page of {_ANSWERS.get(name, name or 'other objects')}")
 
-    def _answer(self, key: str, inner: Any, depth: int) -> None:
-        before = len(self.items) + len(self.none)
-        if key in _ANSWERS and isinstance(inner, (dict, list)) and key not in ("projects", "entities", "cloudAccounts"):
+    def _answer(self, key: str, inner: Any, name: str, depth: int, alone: bool) -> None:
+        """A member that holds something: the answer to a query, to a write, or one more wrapper."""
+        asked = name == "data" or (alone and depth == 0)
+        paged = isinstance(inner, dict) and ("nodes" in inner or "edges" in inner)
+        if key in _ANSWERS and (asked or paged) and key not in ("projects", "entities", "cloudAccounts"):
             self.none.append(f"{_ANSWERS[key]} answer")
             return
-        if isinstance(inner, dict) and key.startswith(_WRITES) and key[-1:].isalpha() and any(c.isupper() for c in key):
+        if asked and isinstance(inner, dict) and _WRITE.match(key):
             self.none.append(f"reply to {key}")
             return
+        before = len(self.items) + len(self.none)
         self.walk(inner, key, depth + 1)
-        if len(self.items) + len(self.none) == before and key in _ANSWERS and depth <= 3:
+        if len(self.items) + len(self.none) == before and key in _ANSWERS and (asked or paged):
             self.none.append(f"{_ANSWERS[key]} answer")
 
 
@@ -330,6 +342,12 @@ def _named(raw: Mapping[str, Any], name: str) -> str:
     if isinstance(raw.get("message"), str) and keys <= {"message", "statusCode", "code", "status", "error", "path",
                                                         "timestamp", "requestId"}:  # fmt: skip
         return "" if raw["message"].lstrip()[:1] in ("{", "[") else f"error answer ({text(raw['message'], 80)})"
+    if {"hasNextPage"} <= keys and keys <= {"hasNextPage", "endCursor", "startCursor", "hasPreviousPage"}:
+        return "" if name == "pageInfo" else "page mark"
+    if "pageInfo" in keys and not any(isinstance(raw.get(k), (list, dict)) for k in keys - {"pageInfo"}):
+        return f"empty page of {_EMPTY.get(name, name or 'results')}"
+    if name not in _LISTED:
+        return ""
     if "actionParameters" in keys or ("action" in keys and "requestId" in keys and "userAgent" in keys):
         return "audit log entry"
     if keys <= {"_stub"} and keys:
@@ -341,13 +359,9 @@ def _named(raw: Mapping[str, Any], name: str) -> str:
     if {"id", "status"} <= keys and keys <= {"id", "status", "note", "notes", "dueAt", "resolutionReason", "severity",
                                              "resolutionNote", "updatedAt", "assignee", "resolvedAt"}:  # fmt: skip
         return "status reply"
-    if {"hasNextPage"} <= keys and keys <= {"hasNextPage", "endCursor", "startCursor", "hasPreviousPage"}:
-        return "" if name == "pageInfo" else "page mark"
-    if "pageInfo" in keys and not any(isinstance(raw.get(k), (list, dict)) for k in keys - {"pageInfo"}):
-        return f"empty page of {_EMPTY.get(name, name or 'results')}"
-    if "properties" in keys and "type" in keys and ("id" in keys or "name" in keys):
+    if "properties" in keys and _ENTITY.fullmatch(text(raw.get("type"), 64)) and ("id" in keys or "name" in keys):
         return "inventory object"
-    if {"id", "name"} <= keys and ("slug" in keys or "projectOwners" in keys or "isFolder" in keys):
+    if {"id", "name"} <= keys and not {"businessUnit", "projectOwners", "isFolder", "riskProfile"}.isdisjoint(keys):
         return "project"
     if "remediationInstructions" in keys or "resolutionRecommendation" in keys or "graphId" in keys:
         return "rule"

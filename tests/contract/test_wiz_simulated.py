@@ -163,6 +163,21 @@ async def test_an_interrupted_read_of_everything_resolves_nothing(folder: Path) 
         store.close()
 
 
+async def test_a_check_that_cannot_tell_opens_and_resolves_nothing(folder: Path) -> None:
+    async with stage(60, options={"kinds": ("configuration",)}) as on:
+        open_ones = sorted(truth_of(on, CONFIGURATION))
+        on.wiz.undecided = {open_ones[0]}
+        store, poller = Store(folder, on.clock), on.poller()
+        await store.poll(poller)
+        assert await open_of(store) == set(open_ones[1:])
+        on.wiz.undecided = {open_ones[1]}
+        on.wiz.world.version += 1
+        on.clock.move(hours=25)
+        await store.poll(poller)
+        assert await open_of(store) == set(open_ones)
+        store.close()
+
+
 async def test_a_repeated_cursor_ends_the_reading_and_proves_nothing(folder: Path) -> None:
     async with stage(120, options={"page_size": 20, "kinds": ("configuration",)}) as on:
         store = Store(folder, on.clock)

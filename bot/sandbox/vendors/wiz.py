@@ -63,6 +63,7 @@ class Wiz:
     missing: tuple[str, ...] = ()  # fields that this tenant's schema does not have
     updated_at: bool = True  # False: a tenant that filters configuration findings by analyzedAt only
     said: dict[str, Said] = field(default_factory=dict)
+    undecided: set[str] = field(default_factory=set)  # configuration findings whose check cannot tell at the moment
     calls: list[str] = field(default_factory=list)  # root fields asked for
     logins: int = 0
 
@@ -263,7 +264,7 @@ class Wiz:
                 if entry.status not in wanted:
                     return False
             elif name == "result":
-                if ("PASS" if problem.status == "resolved" else "FAIL") not in wanted:
+                if self._result(entry) not in wanted:
                     return False
             elif name == "hasExploit":
                 if objects.exploitable(problem) is not wanted:
@@ -278,6 +279,11 @@ class Wiz:
             else:
                 raise _Wrong(f"filter {name} is not simulated", "BAD_USER_INPUT")
         return True
+
+    def _result(self, entry: _Entry) -> str:
+        if entry.order[1] in self.undecided:
+            return "ERROR"
+        return "PASS" if entry.problem.status == "resolved" else "FAIL"
 
     def _moment(self, root: str, which: str, entry: _Entry) -> datetime:
         if which == "first":
@@ -294,7 +300,7 @@ class Wiz:
         if root == ISSUES:
             return objects.issue(problem, self.said.get(uid))
         if root == CONFIGURATION:
-            return objects.configuration(problem, None, self._scanned())
+            return {**objects.configuration(problem, None, self._scanned()), "result": self._result(entry)}
         if root == VULNERABILITIES:
             return objects.vulnerability(problem, None, self._scanned())
         return objects.detection(problem)

@@ -178,7 +178,8 @@ def test_the_older_generation_of_issues() -> None:
         (paged("configurationFindings"), "empty page of configuration findings"),
         ({"data": {"issue": None}}, "answer"),
         ({"data": {"vulnerabilityFindings": {"pageInfo": {"hasNextPage": False}}}}, "empty page"),
-        (paged("projects", {"id": "p", "name": "Payments", "slug": "payments"}), "project"),
+        (paged("projects", {"id": "p", "name": "Payments", "slug": "payments", "businessUnit": ""}), "project"),
+        (paged("projects", {"id": "p", "name": "Payments"}), "page of projects"),
         (
             paged("graphSearch", {"entities": [{"id": "e", "name": "x", "type": "BUCKET", "properties": {}}]}),
             "inventory",
@@ -209,6 +210,12 @@ def test_what_carries_no_finding_is_named(body: Any, says: str) -> None:
         {"policy": {"policyId": "p", "severity": "high"}, "resource": {"id": "r"}, "status": "open", "id": "P-1"},
         {"finding_info": {"uid": "x"}, "severity_id": 4, "resources": [{"uid": "r"}]},
         {"data": [{"alertId": 1, "alertName": "x", "severity": "High"}]},
+        {"users": [], "limit": 25},
+        {"message": "Validation Failed", "errors": [{"message": "x", "resource": "PullRequest"}], "url": "u"},
+        {"fields": {"updateAuthor": {"name": "x"}}, "key": "SEC-1"},
+        {"id": 7, "app": {"id": 1, "slug": "x", "name": "y"}, "head_sha": "z"},
+        {"data": {"id": 1, "threatId": "x", "threatInfo": {}}, "pagination": {}},
+        {"name": "x", "etag": "e", "type": "Microsoft.X/y", "id": "/subscriptions/x", "properties": {}},
         {},
     ],
 )
