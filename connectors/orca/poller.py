@@ -15,11 +15,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.domain.errors import GatehouseError, Refused, RetryLater
+from bot.domain.errors import Refused, RetryLater
 from bot.ports import Page
 from connectors.orca.client import OrcaApi
-from connectors.orca.mapping import APP, SOURCE, OrcaMapper, scope_of
+from connectors.orca.mapping import APP, SOURCE, scope_of
 from connectors.orca.options import SEVERITIES, OrcaOptions
+from connectors.orca.resources import account_of, full_id
 from connectors.orca.shapes import APP_MARK, View
 from connectors.text import integer, text, when
 
@@ -33,7 +34,6 @@ class OrcaPoller:
 
     def __init__(self, api: OrcaApi, options: OrcaOptions) -> None:
         self._api, self._options = api, options
-        self._mapper = OrcaMapper()
 
     async def close(self) -> None:
         await self._api.close()
@@ -105,9 +105,15 @@ class OrcaPoller:
             model, clauses, field = self._clauses(window, window["since"])
             first = not window["read"]
             size = window["size"] or self._api.page_size
-            rows, total = await self._api.rows(
-                model, clauses, order=field, skip=window["skip"], limit=size, count=first, more=more
-            )
+            try:
+                rows, total = await self._api.rows(
+                    model, clauses, order=field, skip=window["skip"], limit=size, count=first, more=more
+                )
+            except Refused as error:
+                if window["kind"] != "changed" or field != "LastUpdated" or error.mend:
+                    raise
+                hint = "Should it be the filter by LastUpdated: set the option changed_field to last_sync."
+                raise Refused(error.reason, mend=hint) from error
             names = [_name(row) for row in rows]
             if rows and names == previous and window["skip"]:
                 raise RetryLater("Orca gave the same page twice; the window is asked for again at the next poll")
@@ -150,13 +156,10 @@ class OrcaPoller:
         repeated = set(window["tail"])
         window["distinct"] += len(set(names) - repeated)
         window["tail"] = list(dict.fromkeys(names))
-        accounts = dict.fromkeys(window["accounts"])
-        for row in rows:
-            try:
-                accounts[self._mapper.map(row).account.uid] = None
-            except GatehouseError:
-                continue  # intake keeps it aside, and then resolves nothing for being absent
-        window["accounts"] = list(accounts)
+        if window["kind"] == "full":
+            views = [View(row) for row in rows]
+            told = dict.fromkeys([*window["accounts"], *(account_of(view, full_id(view)).uid for view in views)])
+            window["accounts"] = list(told)
 
     def _scopes(self, window: Mapping[str, Any]) -> tuple[str, ...]:
         levels = self._options.severities or SEVERITIES

@@ -107,7 +107,7 @@ def provider_of(view: View, full: str = "") -> str:
 
 def resource_of(view: View, fallback: str) -> tuple[Resource, Account]:
     """The resource and its account. ``fallback`` is the uid where the object tells of no resource at all."""
-    kind, full = type_of(view), _full_of(view)
+    kind, full = type_of(view), full_id(view)
     account, region = account_of(view, full), region_of(view, full)
     name = text(view.get("assetname"), 1000) or text(view.asset("name"), 1000) or text(view.get("groupname"), 1000)
     vendor = text(view.get("assetvendorid"), 2000)
@@ -198,7 +198,7 @@ def _unique(view: View) -> Any:
     return own or obj(view.get("riskfindings")).get("asset_unique_id") or view.get("groupuniqueid", "clusteruniqueid")
 
 
-def _full_of(view: View) -> str:
+def full_id(view: View) -> str:
     """An id that says everything: an ARN, an Azure id, a GCP name."""
     finding = obj(next(iter(seq(view.get("findings"))), None))
     said = (

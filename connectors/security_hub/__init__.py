@@ -5,22 +5,19 @@ from typing import Any, BinaryIO
 
 from bot.ports import Attribution, Page, WebhookReader, WriteBack
 from bot.settings import Settings
-from connectors.jsonstream import pages
+from connectors.reading import read as read_objects
 from connectors.registry import Connector, check_options
-from connectors.security_hub.mapping import SecurityHubMapper, decided, looks
+from connectors.security_hub.envelopes import understand
+from connectors.security_hub.mapping import SecurityHubMapper, decided
 from connectors.security_hub.poller import OPTIONS, check, make_poller
 from connectors.security_hub.webhook import SecurityHubWebhook, of_options
 from connectors.security_hub.write_back import WRITES, SecurityHubWriteBack
 
 
 def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
-    """``aws securityhub get-findings`` output, EventBridge events, ASFF arrays or lines."""
-    found = pages(stream, name, wrappers=("Findings", "findings"), looks=lambda raw: looks(raw) or _wraps(raw))
+    """``aws securityhub get-findings`` output, EventBridge events, ASFF arrays or lines, and SIEMs around them."""
+    found = read_objects(stream, name, understand, vendor="Security Hub", wrappers=("Findings", "findings"))
     return (decided(page) for page in found)
-
-
-def _wraps(raw: Any) -> bool:
-    return isinstance(raw.get("detail"), dict) or "Findings" in raw or "findings" in raw
 
 
 def _write_back(settings: Settings, options: dict[str, Any]) -> WriteBack:

@@ -293,6 +293,17 @@ async def test_what_is_wrong_is_said_by_its_kind(site: Site) -> None:
         await api.alert("../user/session")
 
 
+async def test_a_filter_that_orca_does_not_know_names_the_option_to_change(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fact = site.orca.fact
+    monkeypatch.setattr(site.orca, "fact", lambda p, name: fact(p, "Nonsense" if name == "LastUpdated" else name))
+    cursor = {"until": site.clock.now().isoformat(), "full": site.clock.now().isoformat()}
+    with pytest.raises(Refused, match="changed_field to last_sync"):
+        [page async for page in site.poller().poll(cursor, site.clock.now())]
+    assert [page async for page in site.poller(changed_field="last_sync").poll(cursor, site.clock.now())]
+
+
 async def test_the_check_says_what_the_doctor_needs(site: Site) -> None:
     for api in ("serving_layer", "query"):
         options = site.options(api=api)
