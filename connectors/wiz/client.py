@@ -17,7 +17,7 @@ from bot.domain.errors import ConnectorError, Gone, OutcomeUnknown, Refused, Rel
 from connectors.http import Answer, HttpClient, NoAuth, Pace, Rule, Token, TokenLogin
 from connectors.text import fraction, obj, seq, text
 from connectors.wiz.options import WizOptions
-from connectors.wiz.queries import NEEDED, ORDERS, listing
+from connectors.wiz.queries import NEEDED, ORDERS, OWNERS, listing
 
 _PASSING = re.compile(
     r"internal|timed? ?out|timeout|temporar|unavailable|overload|try again|rate.?limit|too many|throttl", re.I
@@ -132,7 +132,7 @@ class WizClient:
     ) -> None:
         self.options = options
         self._source_rules = options.source_rules
-        self._unknown: set[str] = set()
+        self._unknown: set[str] = set() if options.project_owners else set(OWNERS)
         secret = options.client_secret
         more: dict[str, Any] = {"sleep": sleep, "jitter": jitter, "now": now}
         self._door = HttpClient(

@@ -35,6 +35,10 @@ class WizOptions(Options):
     )
     exploitable_only: bool = Field(True, description="Only vulnerabilities with a known exploit")
     project: str = Field("", description="Only this project (its id); then nothing is resolved for being absent")
+    project_owners: bool = Field(
+        False,
+        description="Also read owners and security champions of projects; needs the right to see users",
+    )
     page_size: int = Field(500, ge=1, le=500, description="Objects of one answer")
     per_second: float = Field(3.0, gt=0, le=20, description="Calls a second")
     overlap_minutes: float = Field(15, ge=1, description="How far a window reaches back into the one before")

@@ -6,7 +6,11 @@ import re
 from collections.abc import Collection
 
 _CATEGORIES = "securitySubCategories { title category { name framework { name } } }"
-_PROJECT = "projects { id name slug businessUnit riskProfile { businessImpact } }"
+_PROJECT = (
+    "projects { id name slug businessUnit riskProfile { businessImpact } projectOwners { id name email } "
+    "securityChampions { id name email } }"
+)
+OWNERS = frozenset({"projectOwners", "securityChampions"})
 _RULE = f"""
       __typename
       ... on Control {{ id name controlDescription: description resolutionRecommendation risks {_CATEGORIES} }}

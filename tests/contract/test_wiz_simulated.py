@@ -17,6 +17,7 @@ from bot.domain.errors import GatehouseError, Refused, Relogin
 from bot.sandbox.vendors.company import World
 from bot.sandbox.vendors.wiz import RANDOM_FAULTS
 from bot.sandbox.vendors.wiz_objects import CONFIGURATION, DETECTIONS, ISSUES, VULNERABILITIES
+from connectors.wiz import WizMapper
 
 OPEN = {"open", "reopened", "new"}
 POLLED = (ISSUES, CONFIGURATION, VULNERABILITIES)
@@ -241,6 +242,15 @@ async def test_a_tenant_without_some_fields_is_read_without_them(folder: Path) -
         await store.poll(poller)
         assert len(on.wiz.calls) - asked == 3  # known by now
         store.close()
+
+
+async def test_owners_of_projects_are_read_when_asked_for() -> None:
+    async with stage(20) as on:
+        for asked in (False, True):
+            nodes = (await on.client(project_owners=asked).page("issues", {}, None)).nodes
+            hints = {hint.kind for node in nodes for hint in WizMapper().map(node).owner_hints}
+            assert ("project_owner" in hints) is asked
+            assert "project" in hints
 
 
 async def test_a_tenant_without_what_is_needed_is_an_error(folder: Path) -> None:

@@ -64,7 +64,8 @@ def _project(problem: Problem) -> list[dict[str, Any]]:
         return []
     impact = "HBI" if problem.tags.get("env") == "prod" else "LBI"
     return [{"id": f"project-{team}", "name": team.title(), "slug": team, "businessUnit": "Acme",
-             "riskProfile": {"businessImpact": impact}}]  # fmt: skip
+             "riskProfile": {"businessImpact": impact}, "securityChampions": [],
+             "projectOwners": [{"id": team, "name": team.title(), "email": f"{team}@acme.example"}]}]  # fmt: skip
 
 
 def _categories(problem: Problem) -> list[dict[str, Any]]:

@@ -35,7 +35,8 @@ type Framework { id: ID name: String }
 type Category { id: ID name: String framework: Framework }
 type SubCategory { id: ID title: String category: Category }
 type RiskProfile { businessImpact: String }
-type Project { id: ID! name: String slug: String businessUnit: String riskProfile: RiskProfile }
+type Project { id: ID! name: String slug: String businessUnit: String riskProfile: RiskProfile
+  projectOwners: [User!] securityChampions: [User!] }
 type Control { id: ID! name: String description: String resolutionRecommendation: String risks: [String!]
   securitySubCategories: [SubCategory!] }
 type CloudEventRule { id: ID! name: String description: String! sourceType: String type: String risks: [String!]
