@@ -30,9 +30,14 @@ def template_of(tags: Mapping[str, str]) -> str:
     return next((f"{tag}={tags[tag]}" for tag in TEMPLATE_TAGS if tags.get(tag)), "")
 
 
-def cause_key(finding: Finding, *, playbook: str, environment: str, owner: str, template: str = "") -> str:
-    """Same fix (playbook, else rule), account, environment, owner and template: one cause."""
-    fix = f"fix:{playbook}" if playbook else f"{finding.source}:{finding.rule_uid or finding.title}"
+def cause_key(
+    finding: Finding, *, playbook: str, environment: str, owner: str, template: str = "", topic: str = ""
+) -> str:
+    """Same fix (playbook, else topic over all sources, else rule), account, environment, owner and template."""
+    if playbook:
+        fix = f"fix:{playbook}"
+    else:
+        fix = f"topic:{topic}" if topic else f"{finding.source}:{finding.rule_uid or finding.title}"
     parts = (fix, f"{finding.account.provider}:{finding.account.uid}", environment, owner, template)
     key = canonical([clean(part, _PART) for part in parts]).decode()
     return key if len(key.encode()) <= _KEY_BYTES else short_hash(key, prefix="long-")

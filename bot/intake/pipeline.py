@@ -27,12 +27,13 @@ from bot.domain.ids import IdSource, short_hash
 from bot.intake import announce
 from bot.intake.causes import cause_id, cause_key, template_of
 from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
+from bot.intake.identity import check_of, issue_of
 from bot.intake.matching import Asked, Facts, environment_of
 from bot.intake.routing import Route, Router
 from bot.intake.triage import due_date, judge
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
-from bot.store import causes, findings, ledger, overrides, sources
+from bot.store import causes, findings, issues, ledger, overrides, sources
 from bot.store.overrides import Override
 from bot.store.upsert import chunks
 
@@ -85,7 +86,7 @@ class Memo:
 
     places: dict[Any, tuple[Environment, str, Route]] = field(default_factory=dict)
     causes: dict[tuple[str, ...], causes.Seed] = field(default_factory=dict)
-    playbooks: dict[tuple[str, str], str] = field(default_factory=dict)
+    playbooks: dict[tuple[str, str, str], str] = field(default_factory=dict)
     controls: dict[tuple[Control, ...], str] = field(default_factory=dict)  # -> id of the set, which is stored
 
     def trim(self) -> None:
@@ -140,6 +141,7 @@ class _PageWork:
         # An export of a whole history: what was resolved before we first looked is kept for figures over time.
         self.history = bool(getattr(mapper, "keeps_history", False))
         self.control_sets: list[dict[str, Any]] = []
+        self.split_or_merged = issues.overrides(conn)
         self.memo = context.memo
         self.memo.trim()
 
@@ -201,6 +203,9 @@ class _PageWork:
             newest = finding.modified or finding.last_seen
             if newest is not None and (self.out.newest is None or newest > self.out.newest):
                 self.out.newest = newest
+            if was is not None and not same and _older(finding.modified, was.source_modified):
+                self.tally.unchanged += 1  # a page that was late: what we have is what the source said after it
+                continue
             status, reason = self._life(finding, was, same)
             if status is None:
                 continue
@@ -276,7 +281,8 @@ class _PageWork:
     ) -> tuple[dict[str, Any], bytes]:
         now, resource, account = self.now, finding.resource, finding.account
         environment, why, route = self._placed(finding)
-        cause, owner = self._cause(finding, environment.value, route)
+        issue = issue_of(finding)
+        cause, owner = self._cause(finding, environment.value, route, issue.topic)
         judgement = judge(finding, environment, why)
         # What was promised stays promised: a changed description is no new deadline.
         kept = was.due if was is not None and was.priority == judgement.priority else None
@@ -334,6 +340,8 @@ class _PageWork:
             else None,
             "suppressed_until": finding.suppressed_until if status is Status.SUPPRESSED else None,
             "reopened": (was.reopened if was is not None else 0) + (status is Status.REOPENED and _returned(was)),
+            "issue_id": self.split_or_merged.get(found, issue.id),
+            "source_modified": finding.modified,
             "product": clean(finding.product, _WORD),
             "exploit": None,
             "fixable": None,
@@ -391,7 +399,7 @@ class _PageWork:
             found = self.memo.places[key] = (environment, why, router.by_rules(facts))
         return found
 
-    def _cause(self, finding: Finding, environment: str, route: Route) -> tuple[str, str]:
+    def _cause(self, finding: Finding, environment: str, route: Route, topic: str) -> tuple[str, str]:
         """Id of the cause and its owner as it stands: people's word over the rules'."""
         account, tags = finding.account, finding.resource.tags
         template = template_of(tags) if tags else ""
@@ -405,11 +413,13 @@ class _PageWork:
             environment,
             route.owner,
             template[:_WORD],
+            topic,
         )
         base = self.memo.causes.get(known)
         if base is None:
-            playbook = self._playbook(finding.source, finding.rule_uid)
-            key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner, template=template)
+            playbook = self._playbook(finding, topic)
+            key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner, template=template,
+                            topic=topic)  # fmt: skip
             base = self.memo.causes[known] = causes.Seed(
                 id=cause_id(key), key=key, title=clean(finding.title), rule_uid=clean(finding.rule_uid, _WORD),
                 source=finding.source, playbook=playbook, provider=clean(account.provider, _WORD),
@@ -426,11 +436,15 @@ class _PageWork:
             self.seeds[base.id] = seed
         return base.id, seed.owner
 
-    def _playbook(self, source: str, rule: str) -> str:
-        known = self.memo.playbooks.get((source, rule))
+    def _playbook(self, finding: Finding, topic: str) -> str:
+        """By the source's own rule, else by the topic that all sources share."""
+        source, rule = finding.source, finding.rule_uid
+        known = self.memo.playbooks.get((source, rule, topic))
         if known is None:
             playbook = self.context.catalog.for_rule(source, rule)
-            known = self.memo.playbooks[source, rule] = playbook.info.id if playbook is not None else ""
+            if playbook is None and topic and (check := check_of(source, rule, finding.title)):
+                playbook = self.context.catalog.for_rule("prowler", check)
+            known = self.memo.playbooks[source, rule, topic] = playbook.info.id if playbook is not None else ""
         return known
 
     def _inventory(
@@ -500,6 +514,10 @@ _PEOPLES_TAGS = {
     "app": "app", "application": "app", "app-name": "app", "app.kubernetes.io/name": "app", "service": "app",
     "data-class": "data", "dataclass": "data", "data-classification": "data", "classification": "data",
 }  # fmt: skip
+
+
+def _older(told: datetime | None, known: datetime | None) -> bool:
+    return told is not None and known is not None and told < known
 
 
 def _not_after(moment: datetime | None, now: datetime) -> datetime:

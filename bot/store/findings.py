@@ -48,7 +48,7 @@ def known(conn: Connection, finding_ids: Sequence[str]) -> dict[str, tuple[str, 
 _DETAILS = select(
     FINDINGS.c.id, FINDINGS.c.status, FINDINGS.c.status_reason, FINDINGS.c.result, FINDINGS.c.resolved_at,
     FINDINGS.c.first_seen, FINDINGS.c.reopened, FINDINGS.c.cause_id, FINDINGS.c.priority, FINDINGS.c.due,
-    FINDINGS.c.suppressed_at,
+    FINDINGS.c.suppressed_at, FINDINGS.c.source_modified,
 ).where(FINDINGS.c.id.in_(bindparam("ids", expanding=True)))  # fmt: skip
 
 

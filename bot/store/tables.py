@@ -31,6 +31,7 @@ class FindingRow(SQLModel, table=True):
         Index("ix_findings_cause", "cause_id", "status"),
         Index("ix_findings_scope", "scope", "status", "id"),
         Index("ix_findings_resource", "resource_uid"),
+        Index("ix_findings_issue", "issue_id"),
     )
 
     id: str = Field(primary_key=True)
@@ -80,6 +81,8 @@ class FindingRow(SQLModel, table=True):
     fixable: bool | None = None
     package: str = ""
     control_set: str = ""  # -> control_sets.id: the requirements it counts against
+    issue_id: str = ""  # findings of one issue are witnesses of one problem; "" stands alone (bot/intake/identity.py)
+    source_modified: datetime | None = None  # when the source last changed it; an older word does not overwrite
 
 
 class ObservationRow(SQLModel, table=True):

@@ -54,3 +54,16 @@ class TellingRow(SQLModel, table=True):
     leased_by: str = ""
     leased_until: datetime | None = None
     said: str = Field(default="", sa_type=Text)
+
+
+class IssueOverrideRow(SQLModel, table=True):
+    """What a person said of a finding: it belongs to this issue ("merge"), or to none but its own ("split")."""
+
+    __tablename__ = "issue_overrides"
+
+    finding_id: str = Field(primary_key=True)
+    issue_id: str
+    kind: str  # split | merge
+    by: str
+    reason: str = Field(default="", sa_type=Text)
+    at: datetime
