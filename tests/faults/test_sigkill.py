@@ -12,7 +12,7 @@ KILLS_EACH = 4
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 async def test_a_killed_process_breaks_no_rule(tmp_path, request, database):
     server = request.getfixturevalue("postgres_server") if database == "postgresql" else ""

@@ -15,7 +15,7 @@ SEED, SECONDS = 3, 14.0
 
 @pytest.mark.postgres
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_a_history_of_two_replicas_under_attack_keeps_every_rule(postgres_server):
     with tempfile.TemporaryDirectory(prefix="gh-") as folder:  # short: the path of a unix socket is limited
         history = History(await one(postgres_server, SEED, SECONDS, Path(folder)))
