@@ -180,6 +180,32 @@ async def test_the_cursor_of_a_page_goes_on_in_the_same_window(site: Site) -> No
         assert not any(p.complete_scopes for p in rest if p.cursor and "window" in p.cursor)
 
 
+@pytest.mark.parametrize("ahead", [-45, 45])
+async def test_clocks_that_differ_lose_nothing(ahead: int, db: Database, intake: Intake, site: Site) -> None:
+    ours = timedelta(minutes=ahead)
+
+    def poller() -> OrcaPoller:
+        made = site.poller(full_hours=1000)  # nothing but the windows by time
+        made._api.http.now = lambda: datetime.now(UTC) + ours
+        return made
+
+    async def poll_with_our_clock() -> None:
+        run = await intake.begin("orca")
+        async for page in poller().poll(await intake.cursor("orca"), site.clock.now() + ours):
+            await run.page(OrcaMapper(), page)
+        await run.finish(complete=True)
+
+    await poll_with_our_clock()
+    for problem in site.world.problems()[:5]:
+        site.clock.move(minutes=2)
+        site.world.edit(problem.key, site.clock.now(), status="resolved")
+        site.clock.move(minutes=8)
+        await poll_with_our_clock()
+    site.clock.move(minutes=60)
+    await poll_with_our_clock()
+    await assert_same(db, site)
+
+
 async def test_rows_that_move_while_pages_are_read_are_not_skipped(db: Database, intake: Intake, site: Site) -> None:
     await poll(intake, site.poller(), site)
     site.clock.move(minutes=30)
