@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from bot.ask.parse import NotUnderstood
+from bot.ask.marks import NotUnderstood
 from bot.ask.reading import Filter, Parsed, Span
 from bot.ask.times import Window
 from bot.domain import posture as p

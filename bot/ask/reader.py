@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from rapidfuzz.distance import JaroWinkler
 
 from bot.ask import build, lexicon, refusals
-from bot.ask.parse import Elsewhere, NotUnderstood, parse
-from bot.ask.reading import Filter, Parsed, Reading, Span, Turn
-from bot.ask.scan import Mark, Phrases, Scan, common, own, scan
+from bot.ask.marks import Elsewhere, NotUnderstood
+from bot.ask.parse import parse
+from bot.ask.reading import Filter, Mark, Parsed, Reading, Span, Turn
+from bot.ask.scan import Phrases, Scan, common, own, scan
 from bot.ask.tokens import Token, tokens
 from bot.ask.vocabulary import GENERIC, Rule, Vocabulary, near, stem
 from bot.domain import posture as p

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Literal
 
 from bot.ask.times import Window
 from bot.domain import posture as p
 
 Outcome = Literal["answered", "clarify", "refused", "out_of_scope"]
+
+
+@dataclass(slots=True)
+class Mark:
+    """``start``/``end`` in tokens. ``dim`` and ``values`` of what filters; ``data`` what its kind needs besides."""
+
+    kind: str
+    start: int
+    end: int
+    dim: str = ""
+    values: tuple[str, ...] = ()
+    data: Any = None
+    said: str = ""
+    negated: bool = False
+
+    @property
+    def key(self) -> str:
+        """What a later value of the same kind replaces."""
+        return self.dim or self.kind
 
 
 @dataclass(slots=True)
@@ -77,6 +95,3 @@ class Reading:
     said: str = ""  # how the question was read, or why it was not
     nearest: str = ""  # a question that can be answered
     extra: dict[str, Any] = field(default_factory=dict)
-
-
-ONE_DAY = timedelta(days=1)

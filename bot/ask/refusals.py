@@ -72,7 +72,8 @@ _SAID_LATER = re.compile(
     re.IGNORECASE,
 )
 _SECRET = re.compile(
-    r"\b(?:show|print|give|reveal|list|dump|display|tell)\b[^.?!]{0,20}\b(?:every|all|your|the|any|our) secrets?\b(?! in\b| found\b)|"
+    r"\b(?:show|print|give|reveal|list|dump|display|tell)\b[^.?!]{0,20}\b(?:every|all|your|the|any|our) secrets?\b"
+    r"(?! in\b| found\b)|"
     r"\b(?:rules|instructions|prompts?|guidelines) (?:that )?(?:you|were|are)\b|"
     r"\b(?:system|hidden|initial|original|secret|developer|base)\s*(?:prompt|instruction|message)s?\b|"
     r"\byour\s+(?:\w+\s+)?(?:prompts?|instructions?|rules|configuration|config|settings|guidelines|source code|"

@@ -9,7 +9,7 @@ import re
 from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bot.ask.tokens import Token
@@ -337,7 +337,3 @@ class _Reader:
 def _months(start: datetime, count: int) -> datetime:
     number = start.year * 12 + start.month - 1 + count
     return start.replace(year=number // 12, month=number % 12 + 1)
-
-
-def as_date(moment: datetime) -> date:
-    return moment.date()

@@ -1,0 +1,120 @@
+"""Which things are compared with which."""
+
+from __future__ import annotations
+
+from bot.ask.filters import Filters
+from bot.ask.marks import NotUnderstood
+from bot.ask.reading import Mark, Span
+
+
+class Comparing(Filters):
+    def _compare(self) -> None:
+        vs = self._of("vs")
+        hints = self._of("compare", "more")
+        pairs = self._coordinations()
+        if vs:
+            for mark in vs:
+                sides = self._sides(mark)
+                if sides:
+                    self._set_sides(sides)
+                    self._take(mark)
+                    for hint in hints:
+                        self._take(hint)
+                    return
+            if any(self._word(mark.start) != "than" for mark in vs):
+                raise NotUnderstood("What should be compared with what? Name both sides, such as “prod vs staging”.")
+        if not hints:
+            return
+        asked_or = any(mark.kind == "or" for mark in self._free())
+        for pair in pairs:
+            joined_or = any(m.kind == "or" for m in self._between(pair[0], pair[-1]))
+            comparing = any(mark.kind == "compare" for mark in hints) or (asked_or and joined_or)
+            if comparing and self._comparable(pair[0]):
+                self._set_sides(pair)
+                for hint in hints:
+                    self._take(hint)
+                return
+        if any(mark.kind == "compare" for mark in hints):
+            raise NotUnderstood("What should be compared with what? Name both sides, such as “prod and staging”.")
+
+    def _comparable(self, mark: Mark) -> bool:
+        return mark.kind in {
+            "value",
+            "framework",
+            "product",
+            "family",
+            "time",
+            "closed",
+            "found",
+            "muted",
+            "flag",
+            "overdue",
+        }
+
+    def _side_key(self, mark: Mark) -> str:
+        if mark.kind in {"found", "closed", "muted", "new"}:
+            return "verb"
+        return "time" if mark.kind == "time" else mark.key
+
+    def _sides(self, vs: Mark) -> list[Mark]:
+        """The nearest two of one kind around ``vs``: values, times or what was done."""
+        free = [m for m in self._free() if self._comparable(m) or m.kind == "new"]
+        left = [m for m in free if m.end <= vs.start]
+        right = [m for m in free if m.start >= vs.end]
+        for one in reversed(left):
+            for other in right:
+                if self._side_key(one) == self._side_key(other):
+                    if one.kind == other.kind and one.values == other.values and one.kind != "time":
+                        continue
+                    more = [m for m in right if m is not other and self._side_key(m) == self._side_key(one)]
+                    before = [m for m in left if m is not one and self._side_key(m) == self._side_key(one)]
+                    listed = [m for m in (*before, one, other, *more) if self._listed(m, (*before, one, other, *more))]
+                    return listed if len(listed) >= 2 else [one, other]
+        return []
+
+    def _listed(self, mark: Mark, others: tuple[Mark, ...]) -> bool:
+        return mark.kind != "time" or len(others) == 2
+
+    def _set_sides(self, marks: list[Mark]) -> None:
+        for mark in marks:
+            self._take(mark)
+            label = mark.said
+            if mark.kind == "time":
+                self.out.sides.append((mark.data.said, [], [Span(mark.data)], ""))
+            elif mark.kind in {"found", "closed", "muted", "new"}:
+                verb = "found" if mark.kind == "new" else mark.kind
+                self.out.sides.append((label, [], [], verb))
+            elif (
+                len(mark.values) == 1
+                and mark.kind == "value"
+                and mark.dim in {"account", "app", "team", "env", "provider"}
+            ):
+                self.out.sides.append((mark.values[0], self._filters([mark]), [], ""))
+            else:
+                self.out.sides.append((label, self._filters([mark]), [], ""))
+
+    def _coordinations(self) -> list[list[Mark]]:
+        """Runs of marks of one kind, joined by and, or, a comma."""
+        found: list[list[Mark]] = []
+        free = self._free()
+        for n, mark in enumerate(free):
+            if not self._comparable(mark) or any(mark in run for run in found):
+                continue
+            run = [mark]
+            last = mark
+            joined = False
+            for other in free[n + 1 :]:
+                if other.kind in {"and", "or"}:
+                    joined, last = True, other
+                    continue
+                if other.kind in {"noun", "filler"} and other.start - last.end <= 2:
+                    last = other
+                    continue
+                if joined and self._side_key(other) == self._side_key(mark) and other.start - last.end <= 3:
+                    run.append(other)
+                    last, joined = other, False
+                    continue
+                break
+            if len(run) > 1:
+                found.append(run)
+        return found

@@ -1,0 +1,164 @@
+"""What is grouped, ranked, ordered and how many are wanted."""
+
+from __future__ import annotations
+
+from bot.ask.filters import Filters
+from bot.ask.marks import COUNTED, GROUPS, NotUnderstood
+from bot.ask.reading import Filter, Mark
+from bot.domain import posture as p
+
+
+class Grouping(Filters):
+    def _grouping(self) -> None:
+        marks = self._free()
+        for n, mark in enumerate(marks):
+            if mark.kind == "each":
+                noun = next((m for m in marks[n + 1 : n + 2] if m.kind == "noun" and self._near(mark, m)), None)
+                if noun is not None and noun.dim in GROUPS:
+                    self._group(noun)
+                    self._take(mark)
+                elif noun is not None:
+                    raise NotUnderstood(f"Findings cannot be grouped by {noun.said}.")
+        ranks = [m for m in self._free() if m.kind in {"most", "least"}]
+        for n, mark in enumerate(marks):
+            if self.out.by or mark.kind != "noun" or mark.dim not in GROUPS or mark.kind == "filler":
+                continue
+            before = [m for m in marks[:n] if m.end <= mark.start]
+            lead = before[-1] if before else None
+            while (
+                lead is not None
+                and lead.kind in {"number", "most", "least", "value", "framework", "product", "status"}
+                and len(before) > 1
+            ):
+                before.pop()
+                lead = before[-1]
+            close = lead is not None and mark.start - lead.end <= 4
+            asked = lead is not None and close and lead.kind in {"which", "top", "split", "list", "who"}
+            if lead is not None and lead.kind == "list" and mark.dim == "resource":
+                asked = False
+            if lead is not None and lead.kind == "which" and mark.dim == "resource" and not ranks:
+                asked = False  # which resources have X: a list
+            first = not before and (
+                ranks or self._word(mark.end) in {"with", "having", "that", "by", "ranked", "where"}
+            )
+            breakdown = any(m.kind == "split" for m in marks) and not any(
+                m.kind == "noun" and m.dim in GROUPS for m in marks[:n]
+            )
+            if (
+                asked
+                or first
+                or (breakdown and lead is not None and lead.kind in {"value", "noun"})
+                or (ranks and lead is not None and lead.kind in {"exists"})
+            ):
+                if self._counts_it(mark):
+                    continue
+                self._group(mark)
+        statuses = [m for m in marks if m.kind == "status" or m.kind in {"muted", "closed", "new"}]
+        if not self.out.by and any(m.kind == "split" for m in marks) and len(statuses) > 1:
+            self.out.by = "status"  # split between new and in progress
+            for mark in statuses[-2:]:
+                self._take(mark)
+        if not self.out.by and ranks and any(m.kind == "who" for m in marks):
+            self.out.by = "team"
+        if not self.out.by:
+            for mark in marks:
+                if (
+                    mark.kind == "noun"
+                    and mark.dim in GROUPS
+                    and self._word(mark.end) in {"breakdown", "split", "distribution"}
+                ):
+                    self._group(mark)
+        if self.out.by and ranks and not any(m.kind == "order" for m in marks):
+            self.out.order = ranks[0].kind
+            for mark in ranks:
+                self._take(mark)
+        elif ranks and not self.out.by:
+            resources = [m for m in marks if m.dim == "resource_type" or (m.kind == "noun" and m.dim == "resource")]
+            if resources and any(m.kind in {"which", "top", "list"} for m in marks):
+                self.out.by, self.out.order = "resource", ranks[0].kind
+            else:
+                raise NotUnderstood("The most of what? Say which: “which team has the most …”.")
+        self._dedupe()
+
+    def _counts_it(self, noun: Mark) -> bool:
+        """``how many teams``: the noun is counted, not grouped by."""
+        how = [m for m in self.marks if m.kind == "how" and m.end <= noun.start]
+        return bool(how) and not any(
+            m.kind in {"noun", "family"} or m.dim in {"type", "resource_type"} for m in self._between(how[-1], noun)
+        )
+
+    def _group(self, noun: Mark) -> None:
+        if self.out.by and self.out.by != noun.dim:
+            raise NotUnderstood("Grouped by one thing at a time, please: which shall it be?")
+        self.out.by = noun.dim
+        self.group = noun
+        self._take(noun)
+
+    def _dedupe(self) -> None:
+        for mark in self._of("dedupe"):
+            self._take(mark)
+            nouns = [m for m in self.marks if m.kind == "noun" and m.start >= mark.end]
+            others = [
+                m
+                for m in self.marks
+                if m.start >= mark.end and (m.dim in {"resource_type", "type"} or m.kind == "family")
+            ]
+            first = min((m.start for m in (*nouns, *others)), default=-1)
+            target = next((m for m in (*nouns, *others) if m.start == first), None)
+            plain = self._word(mark.start) in {"distinct", "unique", "different"}
+            if (
+                target is None
+                or (target.kind == "noun" and target.dim in {"finding", "problem"})
+                or not plain
+                or target.dim == "type"
+            ):
+                self.out.of = "problem"
+            else:
+                self.out.of = COUNTED.get(target.dim, "resource")
+
+    def _limits(self) -> None:
+        orders = self._of("order")
+        for mark in orders:
+            if mark.values[0] == "overdue" and self.out.by:
+                # "which team has the most overdue findings" ranks the teams
+                self.out.order = self.out.order or "most"
+                self.out.filters.append(Filter("overdue", p.Is(field="overdue"), said=mark.said))
+                self._take(mark)
+                continue
+            self.out.order = self.out.order or mark.values[0]
+            self._take(mark)
+        tops = self._of("top")
+        for mark in self._of("number"):
+            around = [m for m in (*tops, *orders) if 0 <= mark.start - m.end <= 2 or 0 <= m.start - mark.end <= 2]
+            which = [m for m in self.marks if m.kind in {"which", "list"} and 0 <= mark.start - m.end <= 2]
+            ranked = self.out.by and self.out.order
+            if (
+                (around or (which and (ranked or orders)))
+                and mark.data
+                and float(mark.data).is_integer()
+                and mark.data >= 1
+            ):
+                self.out.limit = int(mark.data)
+                self._take(mark)
+                for top in tops:
+                    self._take(top)
+                if self.out.by and not self.out.order:
+                    self.out.order = "most"
+        for top in self._of("top"):
+            self._take(top)
+            if self.out.by and not self.out.order:
+                self.out.order = "most"
+        left = self._of("number")
+        if left:
+            raise NotUnderstood(f"What does {left[0].said} stand for here?")
+        if orders and not self.out.limit and not self.out.by:
+            plural = any(
+                (m.kind in {"noun", "family"} and self._word(m.end - 1).endswith("s"))
+                or (
+                    m.kind == "value"
+                    and m.dim in {"severity", "type", "resource_type"}
+                    and self._word(m.end - 1).endswith("s")
+                )
+                for m in self.marks
+            )
+            self.out.limit = 0 if plural else 1

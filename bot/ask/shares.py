@@ -1,0 +1,95 @@
+"""Percentages: which part of what."""
+
+from __future__ import annotations
+
+from bot.ask.marks import FILTERS, STATES, NotUnderstood
+from bot.ask.reading import Parsed, Span
+from bot.ask.states import States
+
+
+class Shares(States):
+    def _percent(self) -> None:
+        percents = self._of("percent")
+        if not percents:
+            return
+        for mark in percents:
+            self._take(mark)
+        timely = self._of("intime", "late")
+        if timely:
+            if timely[0].kind == "intime":
+                self.out.measure = "late_rate" if timely[0].negated else "sla_rate"
+            else:
+                self.out.measure = "late_rate"
+            for mark in timely:
+                self._take(mark)
+            return
+        if any(m.kind == "measure" for m in self.marks):
+            return
+        self.out.measure = "percent"
+        start = percents[-1].end
+        conditions = [
+            m
+            for m in self._free()
+            if m.start >= start
+            and (m.kind in FILTERS or m.kind in STATES or m.kind in {"found", "time", "mine", "new"})
+        ]
+        before = [m for m in self._free() if m.end <= percents[0].start and (m.kind in FILTERS or m.kind in STATES)]
+        copula = None
+        for at in range(start, len(self.words)):
+            if self._word(at) in {
+                "is",
+                "are",
+                "was",
+                "were",
+                "has",
+                "have",
+                "do",
+                "does",
+                "did",
+                "come",
+                "comes",
+                "came",
+                "belong",
+                "belongs",
+                "sit",
+                "sits",
+                "affect",
+                "affects",
+                "fall",
+                "falls",
+                "live",
+                "carry",
+                "lack",
+                "got",
+                "went",
+                "had",
+            }:
+                said_of = any(self._word(n) == "of" for n in range(start, at))
+                if (
+                    not said_of
+                    or any(m.end <= at for m in conditions)
+                    or any(m.kind in {"noun"} and start <= m.start < at for m in self.marks)
+                ):
+                    copula = at
+                    break
+        if copula is None:
+            whole, part = conditions[:-1], conditions[-1:]
+        else:
+            whole = [m for m in conditions if m.end <= copula] + before
+            part = [m for m in conditions if m.start >= copula]
+            if not part:
+                whole, part = whole[:-1], whole[-1:]
+        if not part:
+            raise NotUnderstood("The percentage of what? Say “what percentage of … is …”.")
+        sub = Parsed()
+        times_ = [m for m in part if m.kind == "time"]
+        verbs = [m for m in part if m.kind in {"found", "closed", "muted", "new"}]
+        sub.filters = self._filters([m for m in part if m.kind in FILTERS or m.kind == "mine"])
+        for mark in part:
+            if mark.kind in STATES or (mark.kind == "new" and not times_):
+                self._state(sub, mark, bool(times_))
+            self._take(mark)
+        for mark in times_:
+            verb = verbs[0].kind if verbs else ""
+            sub.spans.append(Span(mark.data, "found" if verb == "new" else verb))
+        self.out.part = sub

@@ -1,0 +1,116 @@
+"""Where findings stand, and what happened when."""
+
+from __future__ import annotations
+
+from bot.ask.filters import Filters
+from bot.ask.marks import GROUPS
+from bot.ask.reading import Filter, Mark, Parsed, Span
+from bot.domain import posture as p
+
+
+class States(Filters):
+    def _states(self) -> None:
+        timed = any(mark.kind == "time" for mark in self.marks)
+        for mark in self._of("status", "anystatus", "closed", "muted", "new"):
+            if mark.kind == "anystatus":
+                self._any(mark)
+                self._take(mark)
+                continue
+            if mark.kind in {"closed", "muted", "new"} and timed:
+                continue  # says what happened in the window
+            self._state(self.out, mark, timed)
+            self._take(mark)
+
+    def _any(self, mark: Mark) -> None:
+        """``all`` is about the status unless it is about something else: all teams, all S3 buckets of one account."""
+        after = next((m for m in self.marks if m.start >= mark.end), None)
+        word = self._word(mark.start)
+        if word == "all" and mark.end - mark.start == 1:
+            if (
+                after is not None
+                and after.kind == "noun"
+                and after.dim in GROUPS
+                and after.dim != "resource"
+                and self._near(mark, after)
+            ):
+                after.kind = "filler"
+                return
+            if (
+                self._word(mark.end) in {"of", "over", "in"}
+                and self._word(mark.end + 1) in {"the", "our"}
+                and after is not None
+                and (after.kind in {"number"})
+            ):
+                return
+            if self._word(mark.start - 1) in {"at", "after", "above", "of"} and after is None:
+                return
+        self.out.status.append("any")
+
+    def _state(self, into: Parsed, mark: Mark, timed: bool) -> None:
+        word = {"closed": "resolved", "muted": "suppressed", "new": "new"}.get(mark.kind) or mark.values[0]
+        if mark.negated:
+            if word == "resolved":
+                into.status.append("open")
+            elif word in {"open", "new", "in_progress", "suppressed"}:
+                value: p.Condition = p.Is(field="open") if word == "open" else p.In(field="status", values=(word,))
+                into.filters.append(Filter(f"not {word}", p.Not(of=(value,)), negated=True, said=f"not {mark.said}"))
+                into.status.append("any" if word in {"open", "suppressed"} else "open")
+            return
+        into.status.append(word)
+
+    def _spans(self) -> None:
+        """Every window with what happened in it: the nearest verb before it, else the nearest after it."""
+        windows = self._of("time")
+        verbs = [
+            m for m in self.marks if m.kind in {"late", "intime"} or m in self._of("found", "closed", "muted", "new")
+        ]
+        statuses = [m for m in self.marks if m.kind == "status"]
+        if not windows:
+            for each in verbs:
+                self._take(each)
+            return
+        used: list[Mark] = []
+        verb: Mark | None
+        for mark in windows:
+            self._take(mark)
+            before = [v for v in verbs if v.end <= mark.start]
+            after = [v for v in verbs if v.start >= mark.end and v not in used]
+            verb = before[-1] if before else (after[0] if after else None)
+            if verb is not None and verb in used and after:
+                verb = after[0]
+            if verb is not None:
+                used.append(verb)
+            name = (
+                {"new": "found", "late": "closed", "intime": "closed"}.get(verb.kind, verb.kind)
+                if verb is not None
+                else ""
+            )
+            if verb is not None and verb.negated and name == "closed":
+                name = ""
+            if not name and statuses and self._past_tense():
+                name = "open"
+            if not name and statuses and self._word(mark.start) == "today" and "open" in self.out.status:
+                continue  # open today: now
+            self.out.spans.append(Span(mark.data, name))
+        for one in verbs:
+            self._take(one)
+            if one in used:
+                continue
+            if one.kind == "closed":
+                self._state(self.out, one, timed=False)
+            elif one.kind == "muted":
+                self.out.status.append("suppressed")
+            elif one.kind == "new" and not any(s.verb == "found" for s in self.out.spans):
+                self.out.status.append("new")
+
+    def _overdue_then(self) -> None:
+        """What was closed and overdue was closed late: overdue itself is of open ones only."""
+        closed = "resolved" in self.out.status or any(s.verb == "closed" for s in self.out.spans)
+        for one in self.out.filters:
+            if closed and one.key == "overdue" and one.condition == p.Is(field="overdue"):
+                one.key, one.condition = "late", p.Is(field="fixed_late")
+
+    def _past_tense(self) -> bool:
+        return any(self._word(at) in {"were", "was"} for at in range(len(self.words))) or any(
+            self._word(at) == "as" and self._word(at + 1) == "of" for at in range(len(self.words))
+        )
