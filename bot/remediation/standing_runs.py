@@ -60,12 +60,11 @@ class Runs:
             await self._db.write(self._expire)
         if self._policy.frozen:
             return 0
-        made, left = 0, LOOKS
-        for held in sorted(live, key=lambda each: (each.facts.created_at, each.facts.id)):
-            if held.facts.state is StandingState.ACTIVE and held.facts.ends_at > self._clock.now():
-                used, looked = await self._work(held, left)
-                made, left = made + used, left - looked
-        return made
+        now = self._clock.now()
+        active = [each for each in live if each.facts.state is StandingState.ACTIVE and each.facts.ends_at > now]
+        # A share each: one with many causes does not keep the others waiting.
+        share = max(2, LOOKS // max(1, len(active)))
+        return sum([await self._work(held, share) for held in active])
 
     def _expire(self, conn: Connection) -> None:
         now = self._clock.now()
@@ -79,42 +78,41 @@ class Runs:
                 line = f"The standing approval {facts.id} ({facts.playbook}, {facts.scope.words}) is over."
                 tell(conn, self._ids, now, self._people, held, line)
 
-    async def _work(self, held: store.Held, left: int) -> tuple[int, int]:
-        """Uses made and causes looked at."""
+    async def _work(self, held: store.Held, limit: int) -> int:
+        """How many uses were made."""
         facts, now = held.facts, self._clock.now()
         if await self._db.read(store.used_since, facts.id, now - store.HOUR) >= facts.cap:
-            return 0, 0  # nobody's membership is read while nothing could run
-        waiting, left_alone = await self._db.read(self._waiting, facts, now, left)
+            return 0  # nobody's membership is read while nothing could run
+        waiting, left_alone = await self._db.read(self._waiting, facts, now, limit)
         if left_alone:
             await self._db.write(self._look, facts.id, left_alone)
         if not waiting:
-            return 0, 0
+            return 0
         if not held.intact:
             await self._suspend(facts.id, f"{facts.id} is not as it was granted")
-            return 0, 0
+            return 0
         try:
             version = self._planner.catalog.get(facts.playbook).info.version
         except NotFound as error:
             await self._suspend(facts.id, error.reason)
-            return 0, 0
+            return 0
         if version != facts.playbook_version:
             said = f"the playbook {facts.playbook} is now version {version}, {facts.playbook_version} was approved"
             await self._suspend(facts.id, said)
-            return 0, 0
+            return 0
         signers, why = await self._guard.signers(held)
         if isinstance(why, Passing):
             log.warning("%s waits: %s", facts.id, why)
-            return 0, 0
+            return 0
         if why:
             await self._suspend(facts.id, why)
-            return 0, 0
-        used = looked = 0
+            return 0
+        used = 0
         for cause_id, mark in waiting:
             if await self._db.read(store.used_since, facts.id, self._clock.now() - store.HOUR) >= facts.cap:
                 break  # the rest waits for the hour to pass; the transaction counts again
-            looked += 1
             used += await self._one(held, signers, cause_id, mark)
-        return used, looked
+        return used
 
     def _waiting(
         self, conn: Connection, facts: StandingApproval, now: datetime, limit: int
