@@ -133,7 +133,8 @@ def _identifier(note: SourceNote) -> dict[str, str]:
 
 def _with_old(said: str, old: str, key: str) -> str:
     """Our note, and behind it what stood there, unless that is ours already."""
-    said = said[:NOTE_SIZE]
+    if len(said) > NOTE_SIZE:
+        said = f"{said[: NOTE_SIZE - len(key) - 4]}… [{key}]"[:NOTE_SIZE]  # by its key it is found again
     if not old or key in old or len(said) > NOTE_SIZE - 20:
         return said
     return f"{said} | before: {old}"[:NOTE_SIZE]

@@ -147,6 +147,16 @@ async def test_a_status_and_a_note_are_written(to: str, status: str, hub: tuple[
     await back.close()
 
 
+async def test_a_long_note_keeps_its_key(hub: tuple[Hub, Settings]) -> None:
+    made, settings = hub
+    back = back_of(settings)
+    telling = note(note="x" * 600 + " [decision-7]")
+    await back.tell(telling)
+    assert made.findings[ID]["Note"]["Text"].endswith("… [decision-7]")
+    assert await back.told(telling)
+    await back.close()
+
+
 async def test_a_persons_note_is_kept_behind_ours_within_512_characters(hub: tuple[Hub, Settings]) -> None:
     made, settings = hub
     made.findings[ID]["Note"] = {
