@@ -126,13 +126,18 @@ class PrismaCloud:
 
     def alert_id(self, key: str) -> str:
         """The alert of a problem."""
-        self._look()
+        if key not in self._states:
+            self._look()
         return f"P-{self._states[key].number}"
 
     def _key_of(self, uid: str) -> str | None:
         self._look()
         number = uid.removeprefix("P-")
         return self._by_number.get(int(number)) if number.isdigit() else None
+
+    def look(self) -> None:
+        """Take over what became of the problems: before ``status_of`` is asked without a call to the server."""
+        self._look()
 
     def status_of(self, key: str) -> str:
         state = self._states[key]
