@@ -26,7 +26,7 @@ def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
 MANIFEST = Connector(
     name=SOURCE,
     title="Lacework / FortiCNAPP",
-    capabilities=frozenset({"file", "poll", "webhook", "write_back"}),
+    capabilities=frozenset({"file", "poll", "webhook", "write_back", "rescan"}),
     mapper=LaceworkMapper,
     read=read,
     poller=make_poller,
@@ -41,6 +41,7 @@ MANIFEST = Connector(
         "whether lastUserUpdatedTime is set when Lacework itself closes an alert (these are read again each sweep)",
         "whether the webhook channel sends a user and password that stand in its URL",
         "that every running host is evaluated at least once in 26 hours",
+        "how often an image may be scanned at will",
         "where an alert says why it was closed (closeReason and similar members are understood)",
     ),
 )

@@ -201,6 +201,11 @@ class LaceworkApi:
     async def comment(self, number: str, comment: str) -> None:
         await self.client.post(f"{API}/Alerts/{number}/comment", json={"comment": comment})
 
+    async def scan_image(self, registry: str, repository: str, tag: str) -> None:
+        """Asking twice only scans twice."""
+        asked = {"registry": registry, "repository": repository, "tag": tag}
+        await self.client.post(f"{API}/Vulnerabilities/Containers/scan", json=asked, reads=True)
+
 
 def iso(when: datetime) -> str:
     """To the millisecond, as Lacework's own tools ask."""

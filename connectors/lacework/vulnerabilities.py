@@ -46,7 +46,7 @@ def identity_of_vulnerability(raw: Mapping[str, Any]) -> str:
         return "|".join((HOST, _machine_key(raw), *parts))
     version = _installed(raw)
     if kind == CONTAINER:
-        info = _image_info(raw)
+        info = image_info(raw)
         key = text(pick(raw, "imageId"), 512) or text(info.get("id"), 512) or text(info.get("digest"), 512)
         return "|".join((CONTAINER, key or text(info.get("repo"), 512), *parts, version))
     return "|".join((PACKAGE, text(context(raw).get("scanned"), 512), *parts, version))
@@ -63,7 +63,7 @@ def _machine_key(raw: Mapping[str, Any]) -> str:
     )
 
 
-def _image_info(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+def image_info(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     ctx = obj(raw.get("evalCtx"))
     return obj(pick(ctx, "image_info", "imageInfo"))
 
@@ -83,7 +83,7 @@ def state_of_vulnerability(raw: Mapping[str, Any]) -> Any:
 def content_of_vulnerability(raw: Mapping[str, Any]) -> Any:
     """What the mapping uses, without evaluation ids, batches and times."""
     cve, ctx, fix, feature = (obj(raw.get(name)) for name in ("cveProps", "evalCtx", "fixInfo", "featureKey"))
-    info = _image_info(raw)
+    info = image_info(raw)
     return (
         [raw.get(name) for name in ("vulnId", "severity", "status", "mid", "imageId", "machineTags", "riskScore",
                                     "cveRiskScore", "cveRiskInfo", "osPkgInfo", "packageStatus", "internetExposure")],
@@ -200,7 +200,7 @@ def scope_of_hosts(raw: Mapping[str, Any]) -> str:
 
 def _place(raw: Mapping[str, Any], kind: str, ctx: Mapping[str, Any]) -> Place:
     if kind == CONTAINER:
-        return image(_image_info(raw), raw.get("imageId"))
+        return image(image_info(raw), raw.get("imageId"))
     if kind == HOST:
         return machine(raw.get("machineTags"), raw.get("mid"), pick(ctx, "hostname", "Hostname"))
     scanned = text(context(raw).get("scanned"), 512) or "package manifest"

@@ -15,7 +15,9 @@ from connectors.lacework.alerts import alert_id, as_alert
 from connectors.lacework.client import LaceworkApi
 from connectors.lacework.mapping import SOURCE, kind_or_none
 from connectors.lacework.poller import options_of
-from connectors.text import obj, text
+from connectors.lacework.vulnerabilities import CONTAINER, image_info, kind_of
+from connectors.lacework.words import pick
+from connectors.text import obj, seq, text
 
 OTHER, FALSE_POSITIVE = 0, 1  # reasons of a closing; 0 needs a comment
 _MOST = 4000
@@ -57,7 +59,18 @@ class LaceworkWriteBack:
         return "comment added (Lacework cannot reopen an alert)" if note.to == "reopened" else "comment added"
 
     async def rescan(self, note: SourceNote) -> str:
-        return ""
+        """Only images can be scanned at will; everything else waits for Lacework's next evaluation."""
+        if not note.raw or kind_or_none(note.raw) != "vulnerability" or kind_of(note.raw) != CONTAINER:
+            return ""
+        info = image_info(note.raw)
+        registry, repository = text(info.get("registry"), 512), text(pick(info, "repo", "repository"), 1000)
+        tag = next((said for one in seq(info.get("tags")) if (said := text(one, 256))), "") or text(
+            info.get("tag"), 256
+        )
+        if not (registry and repository and tag):
+            return ""
+        await self._api.scan_image(registry, repository, tag)
+        return f"scan of {repository}:{tag} asked for"
 
     def _closes(self, note: SourceNote) -> bool:
         return self._api.options.close_alerts and note.to in ("fixed", "dismissed")

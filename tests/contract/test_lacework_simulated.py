@@ -394,6 +394,23 @@ async def test_what_is_no_alert_has_nothing_to_tell_and_an_unknown_alert_is_gone
         await back.tell(note(999_999, "fixed"))
 
 
+async def test_an_image_can_be_scanned_again_and_nothing_else(site: Site) -> None:
+    back = LaceworkWriteBack(site.api())
+    info = {"registry": "index.docker.io", "repo": "shop/api", "tags": ["1.4"], "digest": "sha256:b"}
+    row = {
+        "vulnId": "CVE-2026-3",
+        "imageId": "sha256:a",
+        "evalCtx": {"image_info": info},
+        "featureKey": {"name": "curl"},
+    }
+    asked = SourceNote(key="d-8", uid="container|x", to="fixed", note="x", raw=row)
+    assert await back.rescan(asked) == "scan of shop/api:1.4 asked for"
+    assert site.sim.scans == ["index.docker.io/shop/api:1.4"]
+    nameless = {**row, "evalCtx": {"image_info": {**info, "tags": []}}}
+    assert await back.rescan(SourceNote(key="d-9", uid="c", to="fixed", note="x", raw=nameless)) == ""
+    assert await back.rescan(note(an_alert(site), "fixed")) == ""
+
+
 # --- webhook ---------------------------------------------------------------------------------------------------------
 
 

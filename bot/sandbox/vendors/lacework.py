@@ -71,6 +71,7 @@ class LaceworkSimulator:
         self.faults = Faults()
         self.calls: list[tuple[str, str]] = []
         self.logins = 0
+        self.scans: list[str] = []
         self._random = Random(seed)  # noqa: S311 (an order of rows, no secret)
         self._tokens: dict[str, datetime] = {}
         self._pages: dict[str, tuple[list[dict[str, Any]], int]] = {}
@@ -91,6 +92,7 @@ class LaceworkSimulator:
         app.router.add_post(f"{_API}/Configs/ComplianceEvaluations/search", self._evaluations)
         app.router.add_post(f"{_API}/Vulnerabilities/Hosts/search", self._hosts)
         app.router.add_post(f"{_API}/Vulnerabilities/Containers/search", self._containers)
+        app.router.add_post(f"{_API}/Vulnerabilities/Containers/scan", self._scan)
         app.router.add_get(f"{_API}/Policies", self._policies)
         app.router.add_get(f"{_API}/page/{{token}}", self._page)
         return app
@@ -401,6 +403,13 @@ class LaceworkSimulator:
     async def _containers(self, request: web.Request) -> web.Response:
         found = await self._searched(request)
         return found if isinstance(found, web.Response) else self._answer(request, [])
+
+    async def _scan(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        if not all(body.get(name) for name in ("registry", "repository", "tag")):
+            return _json({"message": "registry, repository and tag are required"}, 400)
+        self.scans.append(f"{body['registry']}/{body['repository']}:{body['tag']}")
+        return _json({"data": {"requestId": secrets.token_hex(8), "status": "Scanning"}, "message": "SUCCESS"}, 201)
 
     async def _policies(self, request: web.Request) -> web.Response:
         rules = {problem.rule: problem for problem in self.world.problems()}
