@@ -12,42 +12,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bot.domain.decisions import ApprovalRule, Decision, ExecutionState, RequestState, StepState
+from bot.domain.decisions import ExecutionState, RequestState, StepState
 from bot.domain.errors import GatehouseError, NotFound, OutcomeUnknown, RetryLater, Stale
 from bot.domain.ids import Clock, IdSource, digest, short_hash
-from bot.domain.plans import Call, Change, Plan, PlanKind, Target, fingerprint
-from bot.domain.principals import Actor, PlatformIdentity
+from bot.domain.plans import Call, Change, Plan, PlanKind, fingerprint
 from bot.governance.in_force import InForce
-from bot.governance.people import UNCHECKED, People
-from bot.governance.policy import DEFAULT_DENY, Policy
-from bot.governance.stead import in_stead
-from bot.ports import Attribution, CloudFactory, Playbook, PlaybookCatalog, State
+from bot.governance.people import People
+from bot.governance.policy import Policy
+from bot.ports import CloudFactory, PlaybookCatalog, State
 from bot.store import controls, findings, ledger, outbox, plans, tellings
 from bot.store import standing as standing_store
 from bot.store.database import Database
 
 from .binding import unrecorded, unrecorded_glass
-from .standing_guard import Guard, Passing, suspend
-from .states import difference, inspect
+from .checks import Checks, Drift, Run, Sleep, late, mismatch
+from .standing_guard import Passing, suspend
+from .states import inspect
 
 LEASE = timedelta(minutes=5)
 CALL_TIMEOUT = 120.0  # well below the lease: a call of a dead worker is over before another takes its place
 ATTEMPTS = 3  # of one step
 MAX_CLAIMS = 20  # of one execution: then something is wrong that trying again does not mend
-READ_WAITS = (0.0, 1.0, 3.0)
 VERIFY_WAITS = (0.0, 2.0, 5.0, 10.0)
 _ERROR_MAX = 500
 DRIFT_FOUND = "drift.found"  # ledger record about an execution
 
 log = logging.getLogger(__name__)
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class _Lost(Exception):
@@ -62,49 +57,7 @@ class _Refused(Exception):
     """Refused before the first step: the run ends as BLOCKED, and can be asked for again."""
 
 
-class _Drift(Passing):
-    """The objection that the resource is not as it was: answered with a new request (``reasking``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One claim: everything the store says of the execution, and the fence it is written under."""
-
-    id: str
-    fence: int
-    state: ExecutionState
-    plan: Plan
-    fixed: Plan | None  # the plan that an UNDO takes back
-    decision: Decision
-    request: plans.Request
-    voters: tuple[tuple[str, PlatformIdentity], ...]  # live approvals of this very plan hash
-    steads: Mapping[str, controls.Delegation]  # voter -> the delegation their vote was cast under
-    glass: controls.BrokenGlass | None
-    covered: standing_store.Covered | None  # the standing approval it runs under, where people were not asked
-    altered: str  # why the rows are not what the ledger says was decided, or ""
-    undo_exposes: bool
-    owner: str
-    playbook: Playbook
-
-    @property
-    def why(self) -> Attribution:
-        found = self.plan.finding_ids[0] if self.plan.finding_ids else ""
-        return Attribution(
-            finding_id=found,
-            plan_id=self.plan.id,
-            decision_id=self.decision.id,
-            principal_id=self.decision.decided_by[-1] if self.decision.decided_by else "",
-        )
-
-    def needed(self, target: Target, state: State) -> list[Change]:
-        """What is still to be done to the target in this state, by the playbook's own word."""
-        if self.fixed is None:
-            return self.playbook.changes(target, state)
-        pre = self.fixed.pre_image[target.uid]
-        return self.playbook.undo(target, dict(pre) if isinstance(pre, dict) else {}, state)
-
-
-class Executor:
+class Executor(Checks):
     """``await .run(execution_id)``; ``.work_once()`` for the scheduler. Safe with any number of workers."""
 
     def __init__(
@@ -123,11 +76,9 @@ class Executor:
         sleep: Sleep = asyncio.sleep,
         in_force: InForce | None = None,
     ) -> None:
-        self._in_force = in_force or InForce(policy.version)
-        self._db, self._catalog, self._clouds, self._policy, self._people = db, catalog, clouds, policy, people
-        self._clock, self._ids, self._sleep = clock, ids, sleep
+        super().__init__(db, catalog, clouds, policy, people, clock, sleep, in_force)
+        self._catalog, self._ids = catalog, ids
         self._lease, self._call_timeout = lease, call_timeout
-        self._guard = Guard(catalog, clouds, policy, people)
         # Two processes given one name must not take each other's lease for their own.
         self._worker = f"{worker}/{ids.new('w')}"
         self._running: set[str] = set()
@@ -196,7 +147,7 @@ class Executor:
             outbox.refresh_cause(conn, self._ids, now, held.cause_id)
         return fence
 
-    def _load(self, conn: Connection, execution_id: str, fence: int) -> _Run:
+    def _load(self, conn: Connection, execution_id: str, fence: int) -> Run:
         held = plans.execution(conn, execution_id)
         plan = plans.plan(conn, held.plan_id)
         decision = plans.decision(conn, held.decision_id)
@@ -216,7 +167,7 @@ class Executor:
         playbook = self._catalog.get(plan.playbook)
         if playbook.info.version != plan.playbook_version:
             raise Stale(f"the playbook {plan.playbook} changed since the plan was made")
-        return _Run(
+        return Run(
             id=execution_id,
             fence=fence,
             state=held.state,
@@ -240,11 +191,11 @@ class Executor:
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, run: _Run) -> None:
+    async def _carry_out(self, run: Run) -> None:
         if run.state is not ExecutionState.VERIFYING:
             steps = await self._db.read(plans.steps, run.id)
-            why = _mismatch(run) or await self._objection(run, begun=bool(steps)) or run.altered
-            if isinstance(why, _Drift) and run.altered:
+            why = mismatch(run) or await self._objection(run, begun=bool(steps)) or run.altered
+            if isinstance(why, Drift) and run.altered:
                 why = run.altered  # what was tampered with is not asked again by itself
             if why and not steps:
                 await self._db.write(self._block, run, why)
@@ -253,7 +204,7 @@ class Executor:
             await self._db.write(self._progress, run, ExecutionState.VERIFYING)
         await self._verify(run)
 
-    async def _apply_all(self, run: _Run, steps: Mapping[int, plans.Step], objection: str) -> None:
+    async def _apply_all(self, run: Run, steps: Mapping[int, plans.Step], objection: str) -> None:
         for position, change in enumerate(run.plan.changes):
             step = steps.get(position)
             if step and step.state in {StepState.DONE, StepState.SKIPPED}:
@@ -271,7 +222,7 @@ class Executor:
                     raise _Stop(f"stopped before “{change.summary}”: {objection}")
             await self._apply(run, position, change, attempts)
 
-    async def _apply(self, run: _Run, position: int, change: Change, attempts: int) -> None:
+    async def _apply(self, run: Run, position: int, change: Change, attempts: int) -> None:
         step_id = _step_id(run, position)
         writer = self._clouds.writer(run.why)
         said = "its outcome stayed unknown"
@@ -302,7 +253,7 @@ class Executor:
         await self._db.write(self._finish_step, run, step_id, change, StepState.FAILED, said)
         raise _Stop(f"{change.summary}: {said}")
 
-    async def _already(self, run: _Run, position: int, change: Change, *, known: bool) -> bool:
+    async def _already(self, run: Run, position: int, change: Change, *, known: bool) -> bool:
         """Read the resource: True when the change is there already. Somebody else's edit in between stops the run."""
         try:
             state = (await self._inspect(run, (change.target,)))[change.target.uid]
@@ -337,7 +288,7 @@ class Executor:
             # It began before now, whatever the other replica's clock said.
             await self._sleep(min(left, self._call_timeout))
 
-    async def _verify(self, run: _Run) -> None:
+    async def _verify(self, run: Run) -> None:
         why, seen = "", {}
         for wait in VERIFY_WAITS:
             if wait:
@@ -354,7 +305,7 @@ class Executor:
         state = ExecutionState.UNVERIFIED if why else ExecutionState.SUCCEEDED
         await self._db.write(self._finish, run, state, why, seen)
 
-    async def _fail(self, run: _Run, why: str) -> None:
+    async def _fail(self, run: Run, why: str) -> None:
         """Ends as FAILED; what was changed before stays undoable."""
         seen: dict[str, State] = {}
         steps = await self._db.read(plans.steps, run.id)
@@ -368,161 +319,18 @@ class Executor:
                 why = f"{why}; the resource could not be read afterwards: {error.reason}"
         await self._db.write(self._finish, run, ExecutionState.FAILED, why, seen)
 
-    async def _inspect(self, run: _Run, targets: Sequence[Target]) -> dict[str, State]:
-        last: GatehouseError | None = None
-        for wait in READ_WAITS:
-            if wait:
-                await self._sleep(wait)
-            try:
-                return await inspect(self._clouds.reader(run.why), run.playbook, targets)
-            except GatehouseError as error:
-                last = error
-        assert last is not None
-        raise last
-
-    # --- checked again -----------------------------------------------------------------------------------------------
-
-    async def _objection(self, run: _Run, *, begun: bool) -> str:
-        """Why this must not be executed (any more), or "". Everything is read now."""
-        why = await self._people_object(run)
-        if why:
-            return why
-        steps = await self._db.read(plans.steps, run.id) if begun else []
-        touched = {run.plan.changes[step.position].target.uid for step in steps}
-        targets = [target for target in run.plan.targets if target.uid not in touched]
-        if not begun and self._clock.now() > self._latest(run):
-            return Passing("the decision is too old")
-        if not targets:
-            return ""
-        try:
-            states = await self._inspect(run, targets)
-        except GatehouseError as error:
-            return f"the resource cannot be read: {error.reason}"
-        expected = {target.uid: run.plan.pre_image[target.uid] for target in targets}
-        if fingerprint(states) != fingerprint(expected):
-            return _Drift(f"the resource changed since the plan was made: {difference(expected, states)}")
-        return ""
-
-    async def _people_object(self, run: _Run) -> str:
-        through = self._through_freeze(run)
-        if self._policy.frozen and not through:
-            return Passing("changes are frozen (governance.freeze)")
-        freeze = await self._db.read(controls.freeze_of, run.plan)
-        if freeze and not through:
-            return Passing(freeze.said)
-        if run.covered:
-            return await self._standing_objects(run, run.covered)
-        if self._policy.version == run.decision.policy_version:
-            return await self._votes_object(run, run.request.facts.rule)
-        # Decided under another policy: it still has to be satisfied under the one in force now.
-        if await self._db.read(self._in_force.behind):
-            return "the policy changed since the decision, and this replica still runs an older one"
-        rule = self._policy.rule_for(run.plan)
-        if rule.typed_confirmation and not run.request.facts.rule.typed_confirmation:
-            why = f"{rule.name} now asks approvers to type the number of resources"
-        else:
-            why = await self._votes_object(run, rule)
-        return f"the policy changed since the decision, and under the new one: {why}" if why else ""
-
-    async def _standing_objects(self, run: _Run, covered: standing_store.Covered) -> str:
-        """Asked of the policy in force now, whatever was in force at the grant and at the decision."""
-        if self._policy.version != run.decision.policy_version and await self._db.read(self._in_force.behind):
-            return Passing("the policy changed since the decision, and this replica still runs an older one")
-        open_now = await self._db.read(plans.open_findings, run.plan.cause_id)
-        return await self._guard.objection(
-            covered, run.plan, run.decision, run.owner, open_now, self._clock.now(), self._fresh
-        )
-
-    def _through_freeze(self, run: _Run) -> bool:
-        """A glass broken under a rule that lets it through a freeze, then and now."""
-        if run.glass is None or not run.request.facts.rule.break_glass_through_freeze:
-            return False
-        return self._policy.rule_for(run.plan).break_glass_through_freeze
-
-    async def _votes_object(self, run: _Run, rule: ApprovalRule) -> str:
-        if run.glass:
-            return await self._glass_objects(run, run.glass, rule)
-        request = run.request.facts
-        permitted, said = set(), ""
-        for principal_id, identity in run.voters:
-            if principal_id not in run.decision.decided_by:
-                continue
-            actor = await self._fresh(principal_id, identity)
-            context = {
-                "rule": rule,
-                "is_requester": principal_id == request.requested_by,
-                "executing": True,
-                "owner": run.owner,
-                "undo_exposes": run.undo_exposes,
-            }
-            verdict = self._policy.may(actor, "approve", run.plan, context)
-            final = self._policy.may(actor, "execute", run.plan, context)
-            apart = rule.four_eyes and principal_id == request.requested_by
-            apart = apart or (rule.owner_apart and self._people.owns(run.owner, actor))
-            lent = run.steads.get(principal_id)
-            if lent:
-                if lent.ended_at:
-                    said = f"{lent.from_id} no longer lets {actor.principal.name} vote in their stead"
-                    continue
-                other = await self._fresh(lent.from_id, lent.from_identity)
-                verdict = in_stead(self._policy, actor, other, "approve", run.plan, context, request.requested_by)
-                apart = apart or (rule.four_eyes and lent.from_id == request.requested_by)
-                apart = apart or (rule.owner_apart and self._people.owns(run.owner, other))
-            # Nothing needs to permit "execute" beside "approve"; an explicit forbid of it stops.
-            if not verdict.allowed:
-                said = f"{actor.principal.name} may no longer approve this: {verdict.reason} ({verdict.rule})"
-            elif not final.allowed and final.rule != DEFAULT_DENY:
-                said = f"{final.reason} ({final.rule})"
-            elif apart:
-                said = f"{actor.principal.name} may not approve this ({rule.name})"
-            else:
-                permitted.add(lent.from_id if lent else principal_id)
-        if len(permitted) < rule.quorum:
-            return said or f"{len(permitted)} of {rule.quorum} approvals still hold"
-        return ""
-
-    async def _glass_objects(self, run: _Run, glass: controls.BrokenGlass, rule: ApprovalRule) -> str:
-        if self._clock.now() > glass.until:
-            return _late(glass)
-        if run.decision.decided_by != (glass.by,):
-            return "the decision is not the one the glass was broken for"
-        actor = await self._fresh(glass.by, glass.identity)
-        context = {"rule": rule, "executing": True, "owner": run.owner, "glass": True,
-                   "is_requester": True, "undo_exposes": run.undo_exposes}  # fmt: skip
-        for action in ("break_glass", "execute"):
-            verdict = self._policy.may(actor, action, run.plan, context)
-            if not verdict.allowed and (action == "break_glass" or verdict.rule != DEFAULT_DENY):
-                return f"{verdict.reason} ({verdict.rule})"
-        return ""
-
-    async def _fresh(self, principal_id: str, identity: PlatformIdentity) -> Actor:
-        """The approver as of now; a platform that stumbles is asked again before it counts against them."""
-        actor = await self._people.fresh(principal_id, identity)
-        for wait in READ_WAITS[1:]:
-            if not actor.standing.note.startswith(UNCHECKED):
-                break
-            await self._sleep(wait)
-            actor = await self._people.fresh(principal_id, identity)
-        return actor
-
-    def _latest(self, run: _Run) -> datetime:
-        minutes = run.request.facts.rule.expires_minutes
-        if self._policy.version != run.decision.policy_version:
-            minutes = min(minutes, self._policy.rule_for(run.plan).expires_minutes)
-        return min(run.plan.expires_at, run.decision.decided_at + timedelta(minutes=minutes))
-
     # --- writing it down: each in one transaction, under the fence ---------------------------------------------------
 
-    def _hold(self, conn: Connection, run: _Run, now: datetime, **values: object) -> None:
+    def _hold(self, conn: Connection, run: Run, now: datetime, **values: object) -> None:
         if not plans.set_execution(conn, run.id, run.fence, leased=True, leased_until=now + self._lease, **values):
             raise _Lost
 
-    def _progress(self, conn: Connection, run: _Run, state: ExecutionState) -> None:
+    def _progress(self, conn: Connection, run: Run, state: ExecutionState) -> None:
         now = self._clock.now()
         self._hold(conn, run, now, state=state.value)
         outbox.refresh_cause(conn, self._ids, now, run.plan.cause_id)
 
-    def _intend(self, conn: Connection, run: _Run, step_id: str, position: int, change: Change) -> None:
+    def _intend(self, conn: Connection, run: Run, step_id: str, position: int, change: Change) -> None:
         now = self._clock.now()
         self._hold(conn, run, now)
         # In the transaction that permits the call, and after its turn at the ledger: a freeze that was committed before
@@ -531,7 +339,7 @@ class Executor:
         freeze = controls.freeze_of(conn, run.plan)
         why = freeze.said if freeze and not self._through_freeze(run) else ""
         if run.glass and now > run.glass.until:
-            why = why or _late(run.glass)
+            why = why or late(run.glass)
         if run.covered:
             why = why or standing_store.withdrawn(conn, run.covered.use.standing_id)
         if why:
@@ -545,26 +353,26 @@ class Executor:
         self._note_step(conn, run, step_id, change, StepState.INTENDED, "", now)
 
     def _finish_step(
-        self, conn: Connection, run: _Run, step_id: str, change: Change, state: StepState, error: str
+        self, conn: Connection, run: Run, step_id: str, change: Change, state: StepState, error: str
     ) -> None:
         now = self._clock.now()
         self._hold(conn, run, now)
         plans.finish_step(conn, step_id, state, now, error=error[:_ERROR_MAX])
         self._note_step(conn, run, step_id, change, state, error, now)
 
-    def _skip(self, conn: Connection, run: _Run, step_id: str, position: int, change: Change) -> None:
+    def _skip(self, conn: Connection, run: Run, step_id: str, position: int, change: Change) -> None:
         self._intend(conn, run, step_id, position, change)
         self._finish_step(conn, run, step_id, change, StepState.SKIPPED, "")
 
     def _note_step(
-        self, conn: Connection, run: _Run, step_id: str, change: Change, state: StepState, error: str, now: datetime
+        self, conn: Connection, run: Run, step_id: str, change: Change, state: StepState, error: str, now: datetime
     ) -> None:
         body = {"execution": run.id, "decision": run.decision.id, "findings": list(run.plan.finding_ids),
                 "summary": change.summary, "call": digest(change.call.model_dump(mode="json")), "fence": run.fence,
                 "target": change.target.uid, "error": error[:_ERROR_MAX]}  # fmt: skip
         ledger.append(conn, kind=f"step.{state.value}", subject=step_id, actor="gatehouse", body=body, now=now)
 
-    def _block(self, conn: Connection, run: _Run, why: str) -> None:
+    def _block(self, conn: Connection, run: Run, why: str) -> None:
         self._end_unread(conn, run.id, run.fence, why)
 
     def _end_unread(self, conn: Connection, execution_id: str, fence: int, why: str) -> None:
@@ -577,13 +385,13 @@ class Executor:
         if not plans.set_execution(conn, execution_id, fence, leased=True, **values):
             raise _Lost
         request_id = plans.request_of_decision(conn, held.decision_id)
-        covered = standing_store.covered(conn, request_id) if request_id else None
+        standing_id = standing_store.id_of_request(conn, request_id) if request_id else ""
         if request_id:
             plans.close_request(conn, request_id, RequestState.VOIDED, now, reason=why)
         body = {"why": why, "plan": held.plan_id, "decision": held.decision_id, "request": request_id,
                 "cause": held.cause_id}  # fmt: skip
-        if isinstance(why, _Drift) and not begun and not covered:
-            # What ``reasking`` answers, once.
+        if isinstance(why, Drift) and not begun and not standing_id:
+            # What ``drifts`` answers, once.
             ledger.append(conn, kind=DRIFT_FOUND, subject=execution_id, actor="gatehouse", body=body, now=now)
         ledger.append(
             conn, kind=f"execution.{state.value}", subject=execution_id, actor="gatehouse", body=body, now=now
@@ -591,10 +399,10 @@ class Executor:
         for glass in controls.glass_of_requests(conn, [request_id] if request_id else []):
             outbox.refresh(conn, self._ids, now, "glass", glass.id)
         self._tell(conn, held.cause_id, now, f"Not carried out: {why}." + ("" if begun else " Nothing was changed."))
-        if covered and (begun or not isinstance(why, Passing)):
-            self._suspend(conn, covered, execution_id, state, why, now, held.cause_id)
+        if standing_id and (begun or not isinstance(why, Passing)):
+            self._suspend(conn, standing_id, execution_id, state, why, now, held.cause_id)
 
-    def _finish(self, conn: Connection, run: _Run, state: ExecutionState, why: str, seen: Mapping[str, State]) -> None:
+    def _finish(self, conn: Connection, run: Run, state: ExecutionState, why: str, seen: Mapping[str, State]) -> None:
         now, plan = self._clock.now(), run.plan
         self._hold(conn, run, now, state=state.value, why=why, finished_at=now, post_image=plans.as_text(dict(seen)))
         body = {"state": state.value, "why": why, "plan": plan.id, "decision": run.decision.id, "kind": plan.kind.value,
@@ -623,12 +431,12 @@ class Executor:
         if run.glass:
             outbox.refresh(conn, self._ids, now, "glass", run.glass.id)
         if run.covered and state is not ExecutionState.SUCCEEDED:
-            self._suspend(conn, run.covered, run.id, state, why, now, plan.cause_id)
+            self._suspend(conn, run.covered.use.standing_id, run.id, state, why, now, plan.cause_id)
 
     def _suspend(
         self,
         conn: Connection,
-        covered: standing_store.Covered,
+        standing_id: str,
         execution_id: str,
         state: ExecutionState,
         why: str,
@@ -636,30 +444,18 @@ class Executor:
         cause_id: str,
     ) -> None:
         said = f"{execution_id} ended as {state.value}: {why}"
-        suspend(conn, self._ids, now, self._people, covered.use.standing_id, said, cause_id=cause_id)
+        suspend(conn, self._ids, now, self._people, standing_id, said, cause_id=cause_id)
 
     def _tell(self, conn: Connection, cause_id: str, now: datetime, line: str) -> None:
         outbox.refresh_cause(conn, self._ids, now, cause_id)
         outbox.say_in_thread(conn, self._ids, now, cause_id, line)
 
 
-def _mismatch(run: _Run) -> str:
-    """Why what is stored does not belong together, or ""."""
-    decision, request, plan = run.decision, run.request.facts, run.plan
-    if decision.outcome is not RequestState.APPROVED or request.state is not RequestState.APPROVED:
-        return f"the request is {request.state.value}, not approved"
-    if not decision.covers == request.plan_hash == plan.hash or decision.plan_id != plan.id:
-        return "the decision does not cover this plan"
-    if request.fingerprint != plan.fingerprint or fingerprint(plan.pre_image) != plan.fingerprint:
-        return "the plan's picture of the resource is not the one that was approved"
-    return ""
-
-
 def _any_done(steps: Sequence[plans.Step]) -> bool:
     return any(step.state is StepState.DONE for step in steps)
 
 
-def _unverified(run: _Run, seen: Mapping[str, State]) -> str:
+def _unverified(run: Run, seen: Mapping[str, State]) -> str:
     said = []
     for target in run.plan.targets:
         if run.fixed is not None:
@@ -673,10 +469,6 @@ def _unverified(run: _Run, seen: Mapping[str, State]) -> str:
     return "; ".join(said)
 
 
-def _late(glass: controls.BrokenGlass) -> str:
-    return f"the broken glass was for until {glass.until:%H:%M} UTC"
-
-
 def _outcome_line(state: ExecutionState, plan: Plan, why: str) -> str:
     if state is ExecutionState.SUCCEEDED:
         return f"Done and verified by reading it back: {plan.title}"
@@ -685,7 +477,7 @@ def _outcome_line(state: ExecutionState, plan: Plan, why: str) -> str:
     return f"Failed: {why}"
 
 
-def _step_id(run: _Run, position: int) -> str:
+def _step_id(run: Run, position: int) -> str:
     return short_hash(run.id, str(position), prefix="step-")
 
 
