@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bot.domain.decisions import ApprovalRule, Decision
-from bot.domain.errors import GatehouseError
+from bot.domain.errors import GatehouseError, Stale
 from bot.domain.findings import Finding
 from bot.domain.ids import IdSource
 from bot.domain.plans import Plan, PlanKind, Reversibility, Risk, Target
@@ -302,12 +302,16 @@ def suspend(
     """Take it out of force and tell the cause's channel, the operators and who granted it. False when it is over."""
     if not store.set_state(conn, standing_id, StandingState.SUSPENDED, by="gatehouse", why=why, now=now):
         return False
-    held = store.get(conn, standing_id)
-    body = {"why": why, "cause": cause_id, "hash": held.hash, "playbook": held.facts.playbook}
+    try:
+        held, terms = store.get(conn, standing_id), ""
+        terms = f" ({held.facts.playbook}, {held.facts.scope.words})"
+    except Stale:  # altered: it is suspended all the same
+        held, terms = None, ""
+    body = {"why": why, "cause": cause_id, "hash": held.hash if held else ""}
     ledger.append(conn, kind="standing.suspended", subject=standing_id, actor="gatehouse", body=body, now=now)
     line = (
-        f"⛔ The standing approval {standing_id} ({held.facts.playbook}, {held.facts.scope.words}) is suspended: "
-        f"{why}. Nothing more runs under it; it takes a new one to go on."
+        f"⛔ The standing approval {standing_id}{terms} is suspended: {why}. "
+        "Nothing more runs under it; it takes a new one to go on."
     )
     tell(conn, ids, now, people, held, line, cause_id=cause_id)
     return True
@@ -318,7 +322,7 @@ def tell(
     ids: IdSource,
     now: datetime,
     people: People,
-    held: store.Held,
+    held: store.Held | None,
     line: str,
     *,
     cause_id: str = "",
@@ -329,7 +333,7 @@ def tell(
         in_cause(conn, ids, now, cause_id, line)
     for address in people.settings.routing.fallback:
         outbox.tell(conn, ids, now, address, line)
-    for grant in held.grants if direct else ():
+    for grant in held.grants if held and direct else ():
         outbox.tell(conn, ids, now, f"{grant.identity.platform.value}:{grant.identity.user}", line)
 
 

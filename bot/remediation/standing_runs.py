@@ -53,7 +53,11 @@ class Runs:
 
     async def tick(self) -> int:
         """End what is over and use what is in force. Returns how many runs were decided."""
-        live = await self._db.read(store.every, (StandingState.ACTIVE, StandingState.PROPOSED))
+        altered: list[str] = []
+        states = (StandingState.ACTIVE, StandingState.PROPOSED)
+        live = await self._db.read(store.every, states, unreadable=altered)
+        for standing_id in altered:
+            await self._suspend(standing_id, f"{standing_id} is not as it was granted")
         if not live:
             return 0
         if any(held.facts.ends_at <= self._clock.now() for held in live):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
 
-from bot.domain.errors import NotFound
+from bot.domain.errors import NotFound, Stale
 from bot.domain.findings import OPEN_STATUSES
 from bot.domain.ids import digest
 from bot.domain.principals import PlatformIdentity
@@ -69,7 +70,15 @@ def get(conn: Connection, standing_id: str, *, lock: bool = False) -> Held:
 
 
 def _held(conn: Connection, row: Row[Any]) -> Held:
-    facts = StandingApproval(
+    """``Stale`` where the row is none that we would have written."""
+    try:
+        return Held(_facts(row), row.hash, tuple(grants(conn, row.id)))
+    except ValidationError as error:
+        raise Stale(f"the stored standing approval {row.id} cannot be read", mend="Grant another one.") from error
+
+
+def _facts(row: Row[Any]) -> StandingApproval:
+    return StandingApproval(
         id=row.id,
         playbook=row.playbook,
         playbook_version=row.playbook_version,
@@ -85,18 +94,26 @@ def _held(conn: Connection, row: Row[Any]) -> Held:
         state_by=row.state_by,
         state_why=row.state_why,
     )
-    return Held(facts, row.hash, tuple(grants(conn, row.id)))
 
 
-def every(conn: Connection, states: Collection[StandingState], *, limit: int = 200) -> list[Held]:
-    """Those in any of the states, the newest first."""
+def every(
+    conn: Connection, states: Collection[StandingState], *, limit: int = 1_000, unreadable: list[str] | None = None
+) -> list[Held]:
+    """Those in any of the states, the newest first. The ids of altered ones go into ``unreadable``."""
     rows = conn.execute(
         select(STANDING)
         .where(STANDING.c.state.in_([state.value for state in states]))
         .order_by(STANDING.c.created_at.desc(), STANDING.c.id)
         .limit(limit)
     ).all()
-    return [_held(conn, row) for row in rows]
+    found = []
+    for row in rows:
+        try:
+            found.append(_held(conn, row))
+        except Stale:
+            if unreadable is not None:
+                unreadable.append(row.id)
+    return found
 
 
 def set_state(
@@ -185,6 +202,11 @@ def covered(conn: Connection, request_id: str) -> Covered | None:
         .where(USES.c.standing_id == use.standing_id, USES.c.at > use.at - HOUR, before)
     ).scalar_one()
     return Covered(get(conn, use.standing_id), use, int(rank))
+
+
+def id_of_request(conn: Connection, request_id: str) -> str:
+    """The standing approval that made this request, or "": read without believing its terms."""
+    return str(conn.execute(select(USES.c.standing_id).where(USES.c.request_id == request_id)).scalar() or "")
 
 
 def of_execution(conn: Connection, execution_id: str) -> Held | None:

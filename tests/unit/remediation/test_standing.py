@@ -578,6 +578,30 @@ async def test_terms_swapped_after_the_grant_run_nothing(world, values):
     assert (await world.held(made.standing.id)).facts.state is StandingState.SUSPENDED
 
 
+@pytest.mark.parametrize("values", [{"scope": "{}"}, {"scope": "nonsense"}, {"cap": 0}])
+async def test_terms_that_cannot_be_read_run_nothing_and_leave_nothing_stuck(world, values):
+    made = await world.grant()
+    execution_id = await world.used()
+    await _swap(world, store.STANDING, **values)
+    assert (await world.executor.run(execution_id)) is ExecutionState.BLOCKED
+    assert world.cloud.effects == []
+    assert await world.executor.work_once() == 0
+    assert await world.standings.tick() == 0
+    assert await world.standings.list(await world.actor("UANN")) == ()
+    (record,) = await world.records("standing.suspended")
+    assert record["subject"] == made.standing.id
+
+
+async def test_terms_that_cannot_be_read_are_suspended_by_the_tick(world):
+    made = await world.grant()
+    await _swap(world, store.STANDING, scope="[]")
+    assert await world.standings.tick() == 0
+    (record,) = await world.records("standing.suspended")
+    assert record["subject"] == made.standing.id
+    assert await world.standings.tick() == 0
+    assert len(await world.records("standing.suspended")) == 1
+
+
 async def test_terms_swapped_together_with_their_hash_run_nothing(world):
     made = await world.grant()
     execution_id = await world.used()
