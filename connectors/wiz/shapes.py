@@ -207,6 +207,11 @@ _EMPTY = {
     "vulnerabilityFindings": "vulnerability findings", "detections": "detections",
     "hostConfigurationRuleAssessments": "host configuration findings",
 }  # fmt: skip
+# What makes a node of a listing one of its kind, whatever else was asked for.
+_MARKS = {
+    "issues": "sourceRule", "issuesV2": "sourceRule", "configurationFindings": "targetExternalId",
+    "vulnerabilityFindings": "vulnerableAsset", "detections": "ruleMatch",
+}  # fmt: skip
 _ANSWERS = {
     "graphSearch": "inventory", "cloudResources": "inventory", "cloudResourcesV2": "inventory", "entities": "inventory",
     "graphEntity": "inventory", "projects": "projects", "users": "users", "serviceAccounts": "service accounts",
@@ -292,9 +297,15 @@ class _Found:
         if isinstance(nodes, list) and not nodes:
             self.none.append(f"empty page of {_EMPTY.get(name, name or 'results')}")
             return
+        mark = _MARKS.get(name)
+        for each in nodes if mark and isinstance(nodes, list) else ():
+            one = each["node"] if isinstance(each, dict) and isinstance(each.get("node"), dict) else each
+            if isinstance(one, dict) and one.get("id") and ("severity" in one or "status" in one) and not finding(one):
+                one = {**one, mark: None}  # few members were asked for; the listing says what it is
+            self.walk(one, "nodes", depth + 2)
         nothing: list[str] = []
         for key, inner in value.items():
-            if key == "errors":
+            if key == "errors" or (mark and key in ("nodes", "edges")):
                 continue
             if isinstance(inner, (dict, list)):
                 self._answer(str(key), inner, name, depth, len(value) == 1)

@@ -72,9 +72,10 @@ class WizWebhook:
             raw: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
             raw = None
-        refs = list(_refs(raw)) if isinstance(raw, (dict, list)) else []
+        words = body.decode("utf-8", "replace")
+        refs = list(_refs(raw, words)) if isinstance(raw, (dict, list)) else []
         if not refs:  # an edited template, perhaps no JSON at all: an id is an id
-            refs = [f"issues:{found}" for found in _loose(raw, body.decode("utf-8", "replace"))]
+            refs = [f"issues:{found}" for found in _loose(raw, words)]
         if refs:
             return Notification(key, refs=tuple(dict.fromkeys(refs)))
         return Notification(key, said=_nothing(raw))
@@ -101,7 +102,7 @@ class WizWebhook:
         return Page(items=items, notes=tuple(notes))
 
 
-def _refs(raw: Any) -> Sequence[str]:
+def _refs(raw: Any, words: str) -> Sequence[str]:
     """Of what is understood: the finding each object is about, and the issue of a detection."""
     found: list[str] = []
     for one in raw if isinstance(raw, list) else [raw]:
@@ -118,14 +119,13 @@ def _refs(raw: Any) -> Sequence[str]:
                 threat = text(obj(node.get("issue")).get("id"), 128) or text(node.get("threatId"), 128)
                 found += [f"issues:{threat}"] if threat and "{{" not in threat else []
     if isinstance(raw, dict) and not found and (kind := _SOURCES.get(word(obj(raw.get("trigger")).get("source")), "")):
-        found += [f"{kind}:{uid}" for uid in _loose(raw, "")[:1]]
+        found += [f"{kind}:{uid}" for uid in _loose(raw, words)[:1]]
     return found
 
 
-def _loose(raw: Any, said: str) -> list[str]:
+def _loose(raw: Any, words: str) -> list[str]:
     """Ids in a body of unknown shape: of a link to an issue, of members that are called so, of anything."""
-    text_of = said or orjson.dumps(raw, default=str).decode()
-    if linked := LINKED.findall(text_of):
+    if linked := LINKED.findall(words):
         return list(dict.fromkeys(linked))
     named: list[str] = []
     others: list[str] = []
@@ -144,7 +144,7 @@ def _loose(raw: Any, said: str) -> list[str]:
 
     walk(raw, "", 0)
     if raw is None:
-        others = _UUID.findall(text_of)
+        others = _UUID.findall(words)
     return list(dict.fromkeys(named or others))[:5]
 
 

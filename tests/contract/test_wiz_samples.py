@@ -198,7 +198,7 @@ def test_damaged_samples_are_mapped_or_refused(name: str, data: st.DataObject) -
                 holder = holder[key]
                 continue
             if data.draw(st.booleans()) or isinstance(holder, list):
-                holder[key] = data.draw(junk)
+                holder[key] = copy.deepcopy(data.draw(junk))
             else:
                 del holder[key]
             break

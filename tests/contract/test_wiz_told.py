@@ -285,6 +285,9 @@ async def test_bodies_of_other_triggers(on: Stage) -> None:
         (b"hello", "without an id"),
         (body_of(issue={"id": "{{issue.id}}"}, trigger={"type": "x"}, resource={}), "without an id"),
         (b"\xff\xfe\x00", "without an id"),
+        (b'{"trigger": {"source": "ISSUES"}, "a": ' + b'{"a": ' * 600 + b"1" + b"}" * 601, "without an id"),
+        (b"[" * 5000, "without an id"),
+        (b'{"message": ' + json.dumps('{"a": ' * 900).encode() + b"}", "without an id"),
     ],
 )
 async def test_a_body_without_an_id_is_named(on: Stage, body: bytes, says: str) -> None:

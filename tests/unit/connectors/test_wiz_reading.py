@@ -89,6 +89,17 @@ def test_every_kind_is_found_in_every_wrapper_and_is_the_same_there(wrapper: str
     assert any(note.startswith("understood") for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [("issues", "issue"), ("issuesV2", "issue"), ("configurationFindings", "configuration"),
+     ("vulnerabilityFindings", "vulnerability"), ("detections", "detection")],
+)  # fmt: skip
+def test_a_node_of_few_members_is_what_its_listing_says(root: str, kind: str) -> None:
+    found, _, rejected = pages(paged(root, {"id": "n-1", "severity": "HIGH"}, {"id": "n-2", "status": "RESOLVED"}))
+    assert rejected == []
+    assert [(one.uid, one.extra["kind"]) for one in found] == [("n-1", kind), ("n-2", kind)]
+
+
 def test_lines_of_all_kinds() -> None:
     found, _, rejected = pages("\n".join(json.dumps(one) for one in EXAMPLES).encode())
     assert len(found) == len(EXAMPLES)
