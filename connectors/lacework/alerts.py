@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from bot.domain.findings import Control, Finding, FindingClass, OwnerHint, Severity, SourceStatus, Vulnerability
 from connectors.console import console_url
 from connectors.lacework.resources import Place, entities, place_of_alert
@@ -58,7 +60,7 @@ def _of_channel(raw: Mapping[str, Any]) -> dict[str, Any]:
     def said(*names: str) -> Any:
         return next((low[n] for n in names if low.get(n) not in (None, "")), None)
 
-    details = said("eventdetails")
+    details = opened(said("eventdetails"))
     many = seq(obj(details).get("data")) or seq(details)
     data: list[Mapping[str, Any]] = [one for one in many if isinstance(one, dict)] or (
         [raw] if "entitymap" in low else []
@@ -66,7 +68,7 @@ def _of_channel(raw: Mapping[str, Any]) -> dict[str, Any]:
     first = {re.sub(r"[^a-z0-9]", "", str(k).lower()): v for k, v in (data[0].items() if data else ())}
     maps: dict[str, list[Any]] = {}
     for one in data:
-        for kind, members in obj(pick(one, "ENTITY_MAP", "entityMap", "entity_map", "entitymap")).items():
+        for kind, members in obj(opened(pick(one, "ENTITY_MAP", "entityMap", "entity_map", "entitymap"))).items():
             maps.setdefault(str(kind), []).extend(members if isinstance(members, list) else [members])
     info = obj(said("eventinfo", "alertinfo"))
     title = text(said("eventtitle", "eventname", "alertname", "alerttitle", "title"), 1000)
@@ -100,6 +102,16 @@ def _of_channel(raw: Mapping[str, Any]) -> dict[str, Any]:
         "_tenant": said("laceworkaccount", "account") if not context(raw) else None,
         "_lacework": raw.get("_lacework"),
     }
+
+
+def opened(value: Any) -> Any:
+    """Some channels and exports write inner objects as JSON in a string."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def content_of_alert(alert: Mapping[str, Any]) -> Any:

@@ -69,10 +69,17 @@ def test_an_alert_in_any_wrapper(wrapped: Any) -> None:
         {"preview": False, "result": {"_raw": json.dumps(event())}},
         {**event(), "p_log_type": "Lacework.Events", "p_row_id": "1"},
         {"data": [event()["EVENT_DETAILS"]["data"][0]]},
+        {"logEvents": [{"id": "1", "message": json.dumps(event())}]},
+        {**event(), "EVENT_DETAILS": json.dumps(event()["EVENT_DETAILS"])},
     ],
 )
 def test_an_event_of_a_channel_in_any_wrapper(wrapped: Any) -> None:
     assert uids(wrapped) == ["4713"]
+
+
+def test_inner_objects_written_as_text_keep_their_resource() -> None:
+    items, _, _ = read({**event(), "EVENT_DETAILS": json.dumps(event()["EVENT_DETAILS"])})
+    assert LaceworkMapper().map(items[0]).resource.uid.startswith("arn:aws:ec2:eu-west-1:")
 
 
 def test_the_webhooks_body_and_what_a_gateway_makes_of_it() -> None:
