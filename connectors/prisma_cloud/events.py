@@ -36,7 +36,7 @@ from connectors.prisma_cloud.words import (
     tags_in,
     yes,
 )
-from connectors.text import content_hash, environment_of, owner_pairs, seq
+from connectors.text import content_hash, environment_of, integer, owner_pairs, seq
 
 _TYPES = {
     "hostruntime": "Host runtime",
@@ -195,8 +195,10 @@ def discovered(raw: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for one in entities:
         yield {"discovery": at, "entity": dict(one)}
     if not entities:
-        yield {"discovery": at, "entity": {"name": first(event, "registry", "servicetype", limit=500),
-                                           "total": event.get("total"), "protected": False}}  # fmt: skip
+        total, protected = integer(event.get("total")), integer(event.get("protected"))
+        safe = total is not None and protected is not None and 0 < total <= protected
+        name = first(event, "registry", "servicetype", limit=500)
+        yield {"discovery": at, "entity": {"name": name, "total": total, "protected": safe}}
 
 
 def _entity_uid(at: Folded, entity: Folded) -> str:

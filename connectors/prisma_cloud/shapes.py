@@ -30,7 +30,15 @@ _ALERT_MARKS = frozenset(
 )  # fmt: skip
 _OURS = frozenset({"callbackurl", "alertrulename", "alertstatus", "resourceid", "alertts", "resource"})
 _STATES = frozenset({"alerttime", "alertrules", "status", "firstseen", "reason"})
-_FORENSIC = ("process spawned", "listening port", "binary created", "runtime profile", "dns query", "container ")
+_FORENSIC = (
+    "process spawned",
+    "listening port",
+    "binary created",
+    "runtime profile",
+    "dns query",
+    "file system",
+    "container ",
+)
 _EVENT_MARKS = frozenset(
     {
         "attacktechniques", "verb", "allow", "rulename", "attacktype", "effect", "processpath", "profileid",
@@ -179,6 +187,13 @@ def _look(raw: Mapping[str, Any], found: _Found, depth: int) -> bool:
             if wanted <= m.keys() and len(m) <= 12:
                 found.none.append(f"error answer ({_error(m)})")
                 return True
+    if depth == 0 and (soar := [name for name in m if name.startswith(("prismacloud", "redlock", "twistlock"))]):
+        inside = ", ".join(str(name) for one in soar for name in list(obj(m[one]))[:3])
+        found.none.append(f"context of a SOAR ({inside[:80] or soar[0][:40]})")
+        return True
+    if depth == 0 and not m:
+        found.none.append("answer without an object")
+        return True
     if depth == 0 and "prisma" in str(raw)[:100_000].lower() and (ids := tuple(dict.fromkeys(alert_ids(raw)))):
         found.none.append(f"body of an edited template about alert {', '.join(ids[:3])} (it comes by the API)")
         return True
@@ -220,7 +235,7 @@ def _direct(raw: Mapping[str, Any], m: Folded, found: _Found) -> bool:
     if kind in ("asset", "external", "cve", "code", "compute", "entity", "rows"):
         found.add(_WORDS[kind], [raw])
         return True
-    if word == "clouddiscovery" or (isinstance(m.get("entities"), list) and "servicetype" in m):
+    if word == "clouddiscovery" or ("servicetype" in m and m.keys() & {"entities", "protected"}):
         found.add("cloud discovery", list(discovered(raw)))
         return True
     if isinstance(m.get("entityinfo"), dict):  # a scan of a build pipeline

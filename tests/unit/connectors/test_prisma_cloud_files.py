@@ -167,6 +167,7 @@ def test_elastics_own_names_are_read_where_the_original_was_not_kept() -> None:
             1,
         ),
         (discovery(), 2),
+        ([discovery(entities=None, kind=None), discovery(entities=None, kind=None, serviceType="aws-eks")], 2),
         ([event(), incident()], 2),
         (
             {
@@ -275,6 +276,10 @@ def test_findings_of_every_kind_are_kept(value: Any, count: int) -> None:
         ({"status": "resolved", "reason": "RESOLVED", "policy": {"name": "n"}}, "part of an alert"),
         (["host1", "host2"], "value that is no object"),
         ({"count": 5}, "count of alerts"),
+        ({"PrismaCloudCompute": {"Console": {"Version": "34"}}}, "context of a SOAR (Console)"),
+        ([{"hostname": "h", "connected": True, "features": {}, "version": "34"}], "Defender"),
+        ([{"cve": "CVE-2026-1", "riskScore": 90, "severity": "high", "impactedPkgs": []}], "statistics"),
+        ({}, "answer without an object"),
     ],
 )
 def test_what_carries_no_finding_is_named(value: Any, named: str) -> None:
