@@ -79,6 +79,7 @@ class Wiz:
         self._recent: deque[datetime] = deque()
         self._entries: dict[str, tuple[tuple[int, int], list[_Entry]]] = {}
         self._listed: dict[str, tuple[tuple[int, int], list[_Entry]]] = {}
+        self._orders: dict[str, dict[str, tuple[str, str]]] = {}
         self._edits = 0
 
     def app(self) -> web.Application:
@@ -213,14 +214,18 @@ class Wiz:
         if mark == self._mark():
             return kept
         found = []
+        orders = self._orders.setdefault(root, {})
         for problem in self.world.problems():
-            if root not in objects.roots(problem):
+            order = orders.get(problem.key)
+            if order is None:  # hashing a hundred thousand names at every change would take minutes a day
+                here = root in objects.roots(problem)
+                uid = objects.identity(root, problem) if here else ""
+                order = orders[problem.key] = (iso(problem.first_seen), uid)
+            if not order[1]:
                 continue
-            uid = objects.identity(root, problem)
-            status, _, since = objects.state(problem, self.said.get(uid) if root == ISSUES else None)
-            if root == DETECTIONS:
-                status = ""
-            found.append(_Entry((iso(problem.first_seen), uid), problem, status, since))
+            said = self.said.get(order[1]) if root == ISSUES and self.said else None
+            status, _, since = objects.state(problem, said)
+            found.append(_Entry(order, problem, "" if root == DETECTIONS else status, since))
         found.sort(key=lambda entry: entry.order)
         self._entries[root] = (self._mark(), found)
         return found
@@ -233,7 +238,8 @@ class Wiz:
         key = f"{root} {json.dumps(filters, sort_keys=True)}"
         mark, found = self._listed.get(key, (None, []))
         if mark != self._mark() or "analyzedAt" in filters:  # that one moves with the day
-            found = [entry for entry in self._all(root) if self._fits(root, entry, filters)]
+            ready = {name: _dates(value) if name in _DATES else value for name, value in filters.items() if value}
+            found = [entry for entry in self._all(root) if self._fits(root, entry, ready)]
             self._listed = {**dict(list(self._listed.items())[-20:]), key: (self._mark(), found)}
         after = arguments.get("after")
         if after and self._fault("forget-cursor"):
@@ -252,8 +258,6 @@ class Wiz:
     def _fits(self, root: str, entry: _Entry, filters: Mapping[str, Any]) -> bool:
         problem = entry.problem
         for name, wanted in filters.items():
-            if wanted is None:
-                continue
             if name == "id":
                 if entry.order[1] not in _listed_in(wanted):
                     return False
@@ -273,8 +277,7 @@ class Wiz:
                 if ("THREAT_DETECTION" if problem.kind == "threat" else "TOXIC_COMBINATION") not in wanted:
                     return False
             elif name in _DATES:
-                moment = self._moment(root, _DATES[name], entry)
-                if not _within(moment, wanted):
+                if not wanted[0] < self._moment(_DATES[name], entry) < wanted[1]:
                     return False
             else:
                 raise _Wrong(f"filter {name} is not simulated", "BAD_USER_INPUT")
@@ -285,7 +288,7 @@ class Wiz:
             return "ERROR"
         return "PASS" if entry.problem.status == "resolved" else "FAIL"
 
-    def _moment(self, root: str, which: str, entry: _Entry) -> datetime:
+    def _moment(self, which: str, entry: _Entry) -> datetime:
         if which == "first":
             return entry.problem.first_seen
         if which == "status":
@@ -366,11 +369,10 @@ def _listed_in(wanted: Any) -> Sequence[Any]:
     return (wanted.get("equals") or ()) if isinstance(wanted, dict) else wanted
 
 
-def _within(moment: datetime, wanted: Mapping[str, Any]) -> bool:
+def _dates(wanted: Mapping[str, Any]) -> tuple[datetime, datetime]:
     after, before = wanted.get("after"), wanted.get("before")
-    return (not after or moment > datetime.fromisoformat(after)) and (
-        not before or moment < datetime.fromisoformat(before)
-    )
+    low = datetime.fromisoformat(after) if after else datetime.min.replace(tzinfo=UTC)
+    return low, datetime.fromisoformat(before) if before else datetime.max.replace(tzinfo=UTC)
 
 
 def _cursor(order: tuple[str, str]) -> str:
