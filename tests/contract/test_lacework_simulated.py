@@ -283,6 +283,12 @@ async def test_a_severity_filter_and_the_policies_reach_requests_and_findings(in
     assert all(one.remediation and one.controls for one in found)
 
 
+async def test_a_key_that_may_not_read_policies_still_reads_the_rest(db: Database, intake: Intake, site: Site) -> None:
+    site.sim.forbidden = {"Policies"}
+    await poll(intake, site.poller(), site)
+    await assert_same(db, site)
+
+
 async def test_details_that_cannot_be_read_do_not_keep_alerts_from_being_read(
     db: Database, intake: Intake, site: Site
 ) -> None:
@@ -329,6 +335,13 @@ async def test_check_says_what_a_person_must_know(site: Site) -> None:
     said = await checked(site.api(), site.clock.now())
     assert "takes the key" in said
     assert "rights are enough" in said
+    site.sim.forbidden = {"Vulnerabilities/Hosts", "ComplianceEvaluations"}
+    said = await checked(site.api(), site.clock.now())
+    assert "not permitted: compliance evaluations, host vulnerabilities" in said
+    site.sim.forbidden = {"Alerts"}
+    with pytest.raises(Refused, match="403"):
+        await checked(site.api(), site.clock.now())
+    site.sim.forbidden = set()
     site.sim.faults.revoked = True
     with pytest.raises(Relogin):
         await checked(site.api(), site.clock.now())

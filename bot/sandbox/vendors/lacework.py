@@ -72,6 +72,7 @@ class LaceworkSimulator:
         self.calls: list[tuple[str, str]] = []
         self.logins = 0
         self.scans: list[str] = []
+        self.forbidden: set[str] = set()  # parts of paths that the key has no right to
         self._random = Random(seed)  # noqa: S311 (an order of rows, no secret)
         self._tokens: dict[str, datetime] = {}
         self._pages: dict[str, tuple[list[dict[str, Any]], int]] = {}
@@ -109,6 +110,8 @@ class LaceworkSimulator:
             return web.Response(status=int(fault), text="<html>upstream</html>", headers=headers)
         if not request.path.endswith("/access/tokens") and not self._known(request):
             return _json({"message": "Authentication failed: the token is not valid"}, 401)
+        if any(part in request.path for part in self.forbidden):
+            return _json({"message": "Permission denied"}, 403)
         answer: web.StreamResponse = await handler(request)
         if self.faults.take("after"):
             return web.Response(status=503, text="gateway")
