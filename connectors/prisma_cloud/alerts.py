@@ -33,6 +33,7 @@ from connectors.prisma_cloud.words import (
     filled,
     first,
     fold,
+    link,
     links,
     listed,
     moment,
@@ -172,7 +173,8 @@ def to_finding(raw: Mapping[str, Any]) -> Finding:
         remediation=plain(advice),
         remediation_cli=_command(alert, remediation, where, account),
         references=tuple(u for u in links(advice, desc) if u),
-        url=first(alert, "callbackurl", "alerturl", limit=4000)
+        url=link(alert.get("callbackurl"))
+        or link(alert.get("alerturl"))
         or deep_link(uid, text(raw.get(CONSOLE), 500) if isinstance(raw.get(CONSOLE), str) else ""),
         console_url=_console(alert, resource, where),
         extra=_extra(alert, policy, resource, remediation, account, uid, kind, reason),
@@ -383,8 +385,7 @@ def _command(alert: Folded, remediation: Folded, resource: Resource, account: Ac
 
 
 def _console(alert: Folded, resource: Folded, where: Resource) -> str:
-    link = first(resource, "url", limit=4000) or first(alert, "resourceurl", limit=4000)
-    return link if link.startswith("https://") else console_url(where.uid)
+    return link(resource.get("url")) or link(alert.get("resourceurl")) or console_url(where.uid)
 
 
 def _extra(

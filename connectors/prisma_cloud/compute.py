@@ -31,6 +31,7 @@ from connectors.prisma_cloud.words import (
     cloud_of,
     first,
     fold,
+    link,
     links,
     listed,
     moment,
@@ -272,7 +273,7 @@ def _common(item: Mapping[str, Any], asset: Mapping[str, Any]) -> dict[str, Any]
         "environment_hint": environment_of(resource.tags),
         "internet_exposed": True if asset.get("exposed") is True else None,
         "owner_hints": tuple(OwnerHint(kind=k, value=v) for k, v in dict.fromkeys(owner_pairs(resource.tags, "tag"))),
-        "console_url": said(asset.get("url"), 2000) or console_url(resource.uid),
+        "console_url": link(asset.get("url")) or console_url(resource.uid),
         "last_seen": moment(asset.get("scanned")),
         "extra": {k: v for k, v in extra.items() if v}
         | {

@@ -27,6 +27,7 @@ from connectors.prisma_cloud.words import (
     first,
     fold,
     key,
+    link,
     listed,
     moment,
     plain,
@@ -116,7 +117,7 @@ def to_finding(raw: Mapping[str, Any]) -> Finding:
         account=account,
         environment_hint=environment_of(where.tags),
         owner_hints=tuple(OwnerHint(kind=k, value=v) for k, v in dict.fromkeys(owner_pairs(where.tags, "tag"))),
-        url=first(event, "forensiclink", limit=2000),
+        url=link(event.get("forensiclink")),
         console_url=console_url(where.uid),
         extra={
             k: v

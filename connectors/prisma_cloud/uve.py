@@ -26,6 +26,7 @@ from connectors.prisma_cloud.words import (
     cloud_of,
     first,
     fold,
+    link,
     links,
     listed,
     moment,
@@ -328,7 +329,7 @@ def external_finding(raw: Mapping[str, Any]) -> Finding:
         resource=Resource(uid=uid or "unknown", name=own, region=region),
         account=account.model_copy(update={"provider": cloud}),
         vulnerabilities=tuple(Vulnerability(uid=c) for c in cves),
-        url=first(found, "resourceurl", limit=4000),
+        url=link(found.get("resourceurl")),
         console_url=console_url(uid),
         extra={"scope": f"prisma_cloud:external:{account.uid}", "source": source,
                "arn": first(fold(found.get("sourcedata")), "arn", limit=2000)},
@@ -367,7 +368,6 @@ def code_finding(raw: Mapping[str, Any]) -> Finding:
     path, name = first(issue, "filepath", "codepath", limit=1000), first(issue, "resourcename", limit=500)
     policy = plain(issue.get("policy") or issue.get("title") or issue.get("violationid"), 1000)
     uid = "/".join(p.strip("/") for p in (repository, path, name) if p)
-    link = first(issue, "resourceurl", "codeurl", limit=2000)
     return Finding(
         source=SOURCE,
         uid=code_identity(issue),
@@ -392,6 +392,6 @@ def code_finding(raw: Mapping[str, Any]) -> Finding:
         owner_hints=tuple(
             OwnerHint(kind="author", value=v) for v in listed(issue.get("author") or issue.get("gituser"))
         ),
-        url=link if link.startswith("https://") else "",
+        url=link(issue.get("resourceurl")) or link(issue.get("codeurl")),
         extra={"scope": f"prisma_cloud:code:{repository}", "repository": repository, "file": path},
     )  # fmt: skip

@@ -189,6 +189,12 @@ def links(*values: Any) -> tuple[str, ...]:
     return tuple(found)[:50]
 
 
+def link(value: Any) -> str:
+    """An address to open, "" for what is none: it stands on cards."""
+    found = said(value, 4000)
+    return found if found.startswith("https://") and not any(c.isspace() for c in found) else ""
+
+
 def filled(template: str, values: Mapping[str, str]) -> str:
     """A command template with ``${resourceName}`` and its like filled in, where the value is harmless in a shell."""
 

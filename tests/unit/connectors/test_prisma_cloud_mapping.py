@@ -80,6 +80,13 @@ def test_an_alert_says_everything_it_holds() -> None:
     assert made(alert(_console="https://app4.prismacloud.io")).url.startswith("https://app4.prismacloud.io/alerts/")
 
 
+def test_only_addresses_become_links() -> None:
+    for bad in ("javascript:alert(1)", "http://x.example", "https://x.example/ <b>", "/relative"):
+        found = made(webhook(callbackUrl=bad))
+        assert found.url.startswith("https://app.prismacloud.io/alerts/overview")
+        assert made(alert(resource=resource(url=bad))).console_url.startswith("https://console.aws.amazon.com/go/view")
+
+
 def test_the_link_of_a_webhook_wins_and_its_flat_members_count() -> None:
     found = made(webhook())
     assert found.url.startswith("https://app4.prismacloud.io/")
