@@ -362,8 +362,8 @@ def _due_in(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
 
 def _ahead(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     """in the next N days, before what is due then."""
-    skip = _any(words, at, "in the next", "within the next", "over the next", "the next", "next", "during the next", "in the coming",
-                "within the coming", "the coming", "over the coming")  # fmt: skip
+    skip = _any(words, at, "in the next", "within the next", "over the next", "the next", "next", "during the next",
+                "in the coming", "within the coming", "the coming", "over the coming")  # fmt: skip
     if not skip:
         return None
     if length := _length(words, at + skip):
@@ -415,6 +415,18 @@ def _score(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     if not op:
         return Mark("score", at, end, name, data=("exactly", value))
     return Mark("score", at, end, name, data=(op, value))
+
+
+def length(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
+    """A bare length of time: "6 weeks", "by more than 30 days". What it is of, the rest or the turn before says."""
+    lead = _word(words, at) in {"by", "for"}
+    op, used = _bound(words, at + lead)
+    found = _length(words, at + lead + used)
+    if found is None or (lead and not op and not found[2]):
+        return None
+    window = times.parse([Token("last", "last"), *words[at + lead + used :]], 0, now)
+    span = window[0] if window else None
+    return Mark("length", at, at + lead + used + found[1], data=(found[2] or op, found[0], span))
 
 
 READERS = (_severity_range, _overdue_by, _due_in, _ahead, _age, _score)

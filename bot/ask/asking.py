@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.ask.marks import COUNTED, Marks, NotUnderstood
-from bot.ask.reading import Mark
+from bot.ask.reading import Mark, Span
 
 
 class Asking(Marks):
@@ -17,7 +17,8 @@ class Asking(Marks):
         for mark in self._of("measure"):
             self._take(mark)
             out.measure = out.measure if out.measure in {"late_rate"} else mark.values[0]
-        if not out.measure and kinds & {"average", "median", "old"}:
+        how_long = self._of("how_long")
+        if not out.measure and (kinds & {"average", "median", "old"} or how_long):
             self._average(kinds)
         if not out.of:
             out.of = self._counted()
@@ -43,13 +44,37 @@ class Asking(Marks):
             out.kind = "breakdown"
         elif "how" in kinds:
             out.kind = "count"
-        elif out.order or out.limit or "which" in kinds:
+        elif (
+            out.order
+            or out.limit
+            or "which" in kinds
+            or ("list" in kinds and self._word(0) in {"can", "could", "would", "will"})
+        ):
             out.kind = "list"
         elif "exists" in kinds or self._yes_no():
             out.kind = "count"
         elif "list" in kinds:
             out.kind = "list"
+        self._lengths()
+        if not out.kind and "open" in out.status and any(s.verb == "" for s in out.spans):
+            over = [m for m in marks if m.kind == "time" and self._word(m.start) in {"over", "during", "for"}]
+            if over:
+                raise NotUnderstood("Their number day by day (“trend of …”), or those found in that time?")
         out.was_open = any(s.verb == "open" for s in out.spans)
+
+    def _wants_list(self, kinds: set[str]) -> bool:
+        """``can you list …`` is no yes or no."""
+        return "list" in kinds and self._word(0) in {"can", "could", "would", "will"}
+
+    def _lengths(self) -> None:
+        """``weekly trend, 6 weeks``: a length is the time a course is of; else it goes on from the turn before."""
+        for mark in self._of("length"):
+            self._take(mark)
+            op, days, window = mark.data
+            if self.out.kind == "trend" and not self.out.spans and window is not None and not op:
+                self.out.spans.append(Span(window))
+            else:
+                self.out.length = (op, days)
 
     def _yes_no(self) -> bool:
         return bool(self.words) and self._word(0) in {
@@ -63,12 +88,11 @@ class Asking(Marks):
             "has",
             "have",
             "any",
-            "can",
         }
 
     def _average(self, kinds: set[str]) -> None:
         words = {token.word for token in self.words}
-        if not kinds & {"average", "median"}:
+        if not kinds & {"average", "median", "how_long"}:
             raise NotUnderstood("How old on average, or how old is the oldest?")
         if words & {"old", "age"}:
             self.out.measure = "median_age" if "median" in kinds else "avg_age"
@@ -106,6 +130,8 @@ class Asking(Marks):
                 and ((after.kind == "noun" and after.dim in {"finding", "problem"}) or after.dim == "type")
             ):
                 return False  # "EC2 findings" are findings
+            if any(m.kind == "how" and m.end == mark.start for m in self.marks):
+                return True  # "number of VMs"
             word = self._word(mark.start - 1)
             return word not in {"on", "in", "of", "for", "the", "a", "an", "affecting", "from"} or mark.start == 0
         if mark.kind == "value" and mark.dim == "type":

@@ -60,6 +60,8 @@ def conditions(parsed: Parsed, *, default_open: bool = True) -> tuple[p.Conditio
     """Everything that narrows, "open" added where the question says nothing of status or of when."""
     found: list[p.Condition] = []
     statuses = [s for s in parsed.status if s != "any"]
+    if parsed.was_open and statuses == ["open"]:
+        statuses = []  # open then, not now
     dated = [s for s in parsed.spans if s.verb != "open"]
     if statuses:
         found.append(_statuses(statuses))

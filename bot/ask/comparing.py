@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from bot.ask.filters import Filters
 from bot.ask.marks import NotUnderstood
 from bot.ask.reading import Mark, Span
@@ -35,7 +37,21 @@ class Comparing(Filters):
                     self._take(hint)
                 return
         if any(mark.kind == "compare" for mark in hints):
+            if pair := self._to():
+                self._set_sides(pair)
+                for hint in hints:
+                    self._take(hint)
+                return
             raise NotUnderstood("What should be compared with what? Name both sides, such as “prod and staging”.")
+
+    def _to(self) -> list[Mark]:
+        """``compare new criticals this week to last week``."""
+        free = [m for m in self._free() if self._comparable(m)]
+        for left, right in pairwise(free):
+            between = {self._word(at) for at in range(left.end, right.start)}
+            if self._side_key(left) == self._side_key(right) and between & {"to", "with", "and", "against"}:
+                return [left, right]
+        return []
 
     def _comparable(self, mark: Mark) -> bool:
         return mark.kind in {

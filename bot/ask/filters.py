@@ -7,6 +7,9 @@ from bot.ask.marks import FILTERS, STATES, Elsewhere, Marks, NotUnderstood
 from bot.ask.reading import Filter, Mark
 from bot.domain import posture as p
 
+# What a finding can be without.
+_LACKED = frozenset({"team", "app", "data_class", "env", "region", "framework", "requirement", "cve", "package"})
+
 
 class Filters(Marks):
     def _negations(self) -> None:
@@ -14,10 +17,15 @@ class Filters(Marks):
         for n, mark in enumerate(marks):
             if mark.kind != "neg":
                 continue
+            if self._word(mark.start) == "minus" and any(m.kind == "net" for m in marks):
+                continue
             both = self._word(mark.start) in {"neither"}
             self._has_none(mark, n)
+            if self._lacks(mark, n):
+                continue
             last = mark
             key = ""
+            hit = False
             for other in marks[n + 1 :]:
                 gap = range(last.end, other.start)
                 if len(gap) > 5 or any(self._word(at) not in lexicon.FILLER for at in gap):
@@ -36,16 +44,41 @@ class Filters(Marks):
                     break
                 if key and not both and (other.key != key or last.kind not in {"and", "or"}):
                     break
-                other.negated = True
+                other.negated = hit = True
                 key = other.key
                 last = other
                 if self._word(mark.start) in {"no", "non"} and not both:
                     break
+            if not hit and not self._led_by_neg(mark, n):
+                raise NotUnderstood(f"What does “{mark.said}” leave out here? Please say it another way.")
+
+    def _led_by_neg(self, mark: Mark, n: int) -> bool:
+        """``not … nor``: the second one went on from the first."""
+        return any(m.kind == "neg" for m in self.marks[:n]) and self._word(mark.start) in {"nor", "not", "no"}
+
+    def _lacks(self, mark: Mark, n: int) -> bool:
+        """``no environment``, ``lack a data class``: the value is missing."""
+        said = {self._word(at) for at in range(mark.start, mark.end)}
+        if not said & {"no", "without", "lack", "lacks", "lacking", "missing", "never"}:
+            return False
+        noun = next((m for m in self.marks[n + 1 :] if m.kind not in {"exists", "filler", "dedupe"}), None)
+        if noun is None or noun.kind != "noun" or noun.start - mark.end > 2 or noun.dim not in _LACKED:
+            return False
+        noun.kind = "missing"
+        return True
 
     def _has_none(self, mark: Mark, n: int) -> None:
         """``teams with no open criticals``: who has none is not in what is stored, so it is asked back."""
         if self._word(mark.end - 1) not in {"no", "without", "lack", "lacks", "lacking", "nothing"}:
             return
+        things = any(
+            m.kind in {"family", "spoken"}
+            or (m.kind == "noun" and m.dim not in {"finding", "problem", "cve"})
+            or m.dim == "resource_type"
+            for m in self.marks[:n]
+        )
+        if not things and self._word(mark.end - 1) in {"without", "lacking"}:
+            return  # findings without lows: all but those
         for other in self.marks[n + 1 :]:
             if other.kind in {"exists", "filler"}:
                 continue
@@ -88,6 +121,8 @@ class Filters(Marks):
             and self._crossed(found, same, mark)
         ):
             raise NotUnderstood("I am not sure which of these go together. Please ask for one after the other.")
+        if same is not None and one.key in {"framework", "requirement"} and self._both(mark) and not one.negated:
+            same = None  # a finding can count under both
         if same is not None and isinstance(same.condition, p.In | p.Not) and one.values and same.values:
             values = tuple(dict.fromkeys((*same.values, *one.values)))
             made: p.Condition = p.In(field=one.key, values=values)
@@ -96,6 +131,11 @@ class Filters(Marks):
             return
         one.either = "or" in joins and tight and bool(found) and not one.negated and not found[-1].negated
         found.append(one)
+
+    def _both(self, mark: Mark) -> bool:
+        """``both PCI DSS and HIPAA``."""
+        before = {self._word(at) for at in range(max(0, mark.start - 6), mark.start)}
+        return "both" in before and "and" in before
 
     def _crossed(self, found: list[Filter], same: Filter, mark: Mark) -> bool:
         """``criticals in prod and highs in dev``: two values of one kind with something else between them."""

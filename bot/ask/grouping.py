@@ -14,7 +14,13 @@ class Grouping(Filters):
         for n, mark in enumerate(marks):
             if mark.kind == "each":
                 noun = next((m for m in marks[n + 1 : n + 2] if m.kind == "noun" and self._near(mark, m)), None)
-                if noun is not None and noun.dim in GROUPS:
+                after = next((m for m in marks if noun is not None and m.start >= noun.end), None)
+                if noun is not None and after is not None and self._valued(noun, after):
+                    noun.kind = "filler"  # "by severity high"
+                    self._take(mark)
+                elif noun is not None and noun.dim in {"finding", "problem"}:
+                    self._take(mark)  # "top 3 teams by findings fixed late"
+                elif noun is not None and noun.dim in GROUPS:
                     self._group(noun)
                     self._take(mark)
                 elif noun is not None:
@@ -32,6 +38,8 @@ class Grouping(Filters):
             ):
                 before.pop()
                 lead = before[-1]
+            if lead is not None and lead.kind in {"value", "framework", "product", "status"} and len(before) == 1:
+                before, lead = [], None
             close = lead is not None and mark.start - lead.end <= 4
             asked = lead is not None and close and lead.kind in {"which", "top", "split", "list", "who"}
             if lead is not None and lead.kind == "list" and mark.dim == "resource":
@@ -79,6 +87,14 @@ class Grouping(Filters):
             else:
                 raise NotUnderstood("The most of what? Say which: “which team has the most …”.")
         self._dedupe()
+
+    def _valued(self, noun: Mark, after: Mark) -> bool:
+        """``by severity high``: one value of the dimension right behind its name."""
+        return (
+            after.kind in {"value", "framework", "product", "status"}
+            and (after.dim == noun.dim or (after.kind == "status" and noun.dim == "status"))
+            and after.start == noun.end
+        )
 
     def _counts_it(self, noun: Mark) -> bool:
         """``how many teams``: the noun is counted, not grouped by."""

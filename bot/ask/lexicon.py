@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import yaml
+from spellchecker import SpellChecker
 
 SEVERITY_ORDER = ("critical", "high", "medium", "low", "informational")
 
@@ -36,3 +38,15 @@ PACKAGE_NAMES: dict[str, str] = _DATA["package_names"]
 ORDINARY = frozenset(_DATA["ordinary"])
 FILLER = frozenset(_DATA["filler"])
 ELSEWHERE = frozenset(_DATA["elsewhere"])
+
+_USUAL = 100  # times a word stands in the checker's text of some hundred million words, to be no slip itself
+
+
+@cache
+def _dictionary() -> SpellChecker:
+    return SpellChecker(language="en")
+
+
+def english(word: str) -> bool:
+    """Whether ``word`` is an ordinary English word, so that it is no slip of another."""
+    return int(_dictionary().word_frequency[word]) >= _USUAL

@@ -9,11 +9,23 @@ from bot.ask.marks import NotUnderstood
 from bot.ask.reading import Mark, Parsed
 from bot.ask.scan import Scan
 from bot.ask.shares import Shares
-from bot.ask.vocabulary import Vocabulary
+from bot.ask.vocabulary import Vocabulary, stem
 
 
 def parse(scan: Scan, vocabulary: Vocabulary, my_team: str | None) -> Parsed:
     return _Parser(scan, vocabulary, my_team).run()
+
+
+_OWNS = frozenset({"have", "own", "owns", "has", "still", "currently", "close", "fix", "resolve", "owe", "hold", "got"})
+_ASKS = frozenset({"does", "do", "did", "has", "have", "can", "which", "that", "what"})
+# What may stand behind the name of an owner.
+_BEHIND = frozenset(
+    [
+        "in", "on", "at", "with", "without", "that", "which", "are", "is", "were", "was", "this", "last", "past",
+        "since", "over", "and", "or", "than", "vs", "versus", "per", "by", "please", "pls", "only", "today",
+        "yesterday", "between", "before", "after", "during", "from", "not", "except", ",", "right", "now", "as",
+    ]
+)  # fmt: skip
 
 
 class _Parser(Grouping, Comparing, Shares, Asking):
@@ -28,6 +40,7 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         self._states()
         self._spans()
         self._overdue_then()
+        self._contradiction()
         self._kind()
         return self.out
 
@@ -40,14 +53,26 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             after = marks[n + 1] if n + 1 < len(marks) else None
             if mark.kind == "pci":
                 data = after is not None and after.start == mark.end and after.kind in {"sensitive"}
-                mark.kind, mark.dim = "framework", "framework"
-                mark.values = ("PCI DSS",)
-                if (
-                    data
-                    or self._word(mark.end) in {"data", "tagged", "scope", "class"}
-                    or self._word(mark.start - 1) in {"class"}
-                ):
+                tagged = {self._word(mark.end), self._word(mark.start - 1)} & {"data", "tagged", "tag", "class", "as"}
+                held = (
+                    after is not None
+                    and after.start == mark.end
+                    and (after.kind == "family" or after.dim in {"resource_type", "resource"})
+                )
+                ruled = (
+                    after is not None
+                    and after.start == mark.end
+                    and (
+                        after.dim in {"framework", "requirement"}
+                        or self._word(after.start) in {"violations", "compliance"}
+                    )
+                )
+                if data or tagged or held or any(m.dim == "data_class" and m is not mark for m in marks):
                     mark.kind, mark.dim, mark.values = "value", "data_class", ("pci",)
+                elif ruled or self._word(mark.end) == "compliance":
+                    mark.kind, mark.dim, mark.values = "framework", "framework", ("PCI DSS",)
+                else:
+                    raise NotUnderstood("Do you mean the framework PCI DSS, or resources that hold PCI data?")
             if mark.kind == "ordinary":
                 self._ordinary(mark, before, after)
             if mark.kind == "closed" and self._word(mark.start) in {"fix", "fixes"} and mark.end - mark.start == 1:
@@ -138,20 +163,41 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             if (
                 other is not mark
                 and other.dim == "team"
-                and other.kind == "value"
+                and other.kind in {"value", "ordinary"}
                 and abs(other.start - mark.start) <= 4
             ):
                 low, high = sorted((other, mark), key=lambda m: m.start)
                 joins = self._between(low, high)
                 coordinated |= any(m.kind in {"and", "or", "vs"} for m in joins) and high.start - low.end <= 3
-        if team_before or team_after or owned or possessive or coordinated:
-            mark.kind = "value"
-            return
-        word = mark.values[0].lower()
         beside = (
             after is not None and after.start == mark.end and (after.kind == "noun" or after.dim == "resource_type")
         )
-        if word == "security" or beside or word in self.vocabulary.stems or (word == "cloud"):
+        if team_before or team_after or owned or possessive or (coordinated and not beside) or self._has_slot(mark):
+            mark.kind = "value"
+            return
+        if after is not None and after.kind == "noun" and after.dim == "account" and beside:
+            self._account_by_part(mark)
+            mark.kind = "value" if mark.dim == "account" else mark.kind
+            return
+        word = mark.values[0].lower()
+        ruled = any(m.kind == "rule" and abs(m.start - mark.start) <= 3 for m in self.marks)
+        said = (*stem(word), *stem(self._word(mark.end)))
+        titled = any(said == rule.stems[at : at + 2] for rule in self.vocabulary.rules for at in range(len(rule.stems)))
+        if word in {"security", "cloud"} or titled or (ruled and word in self.vocabulary.stems):
             mark.kind = "filler"
+
+    def _has_slot(self, mark: Mark) -> bool:
+        """Where only an owner can stand: "does platform have", "for platform in prod", "what about identity"."""
+        before, after = self._word(self._back(mark.start)), self._word(mark.end)
+        if after in _OWNS and (before in _ASKS or after in {"has", "owns", "own"}):
+            return True
+        rest = [
+            m for m in self.marks if m is not mark and m.kind not in {"follow", "and", "or", "neg", "filler", "each"}
+        ]
+        led = any(m.kind in {"follow", "and", "or", "neg"} for m in self.marks)
+        if not rest and led and len(self.words) <= 5:
+            return True
+        ends = mark.end >= len(self.words) or after in _BEHIND
+        return before in {"for", "by", "of", "from"} and ends and mark.values[0].lower() not in {"security", "cloud"}
 
     # --- negation

@@ -103,7 +103,9 @@ class Reader:
         for mark in [m for m in found.marks if m.kind == "number" and len(found.words[m.start].word) > 3]:
             before = found.words[mark.start - 1].word if mark.start else ""
             named = before in {"finding", "issue", "alert", "uid", "id", "about", "is"}
-            if named and (uids := lookup(found.words[mark.start].raw).get("uid")):
+            if (named or len(found.words[mark.start].word) > 4) and (
+                uids := lookup(found.words[mark.start].raw).get("uid")
+            ):
                 mark.kind, mark.dim, mark.values = "uid", "uid", tuple(sorted(uids))
         found.left = left
         # A name in quotes or beside "finding" that nothing has is asked back, never answered with nothing.
@@ -215,7 +217,7 @@ class Reader:
             ):
                 if {"internet", "public"} & every and any(f.start == mark.end or f.start == mark.start for f in flags):
                     found.marks.remove(mark)
-            elif mark.kind == "number" and set(words) & every:
+            elif mark.kind in {"number", "length"} and set(words) & every:
                 found.marks.remove(mark)
             elif mark.kind == "time" or mark is found.marks[-1]:
                 continue
@@ -249,16 +251,23 @@ class Reader:
 
     def _mended(self, found: Scan) -> list[Token] | None:
         """The words with every slip mended; None when none was."""
-        words, mended = list(found.words), False
+        changed: dict[int, list[Token]] = {}
         for at in found.left:
-            token = words[at]
+            token = found.words[at]
             if token.quoted or token.word in lexicon.ELSEWHERE:
                 continue
             whole = self._completed(token.word)
+            if whole is None and lexicon.english(token.word):
+                continue  # a word of its own is no slip
             if whole is None:
                 names = (value for values in self.vocabulary.values.values() for value in values)
                 slips = near(token.word, self._singles) or near(token.word, names, short=True)
-                close = [c for c in slips if c[0] == token.word[0] or sorted(c) == sorted(token.word)]
+                close = [
+                    c
+                    for c in slips
+                    if (c[0] == token.word[0] or sorted(c) == sorted(token.word))
+                    and re.sub(r"\D", "", c) == re.sub(r"\D", "", token.word)
+                ]
                 meanings = {self._meaning(c) for c in close}
                 if len(meanings) == 1:
                     whole = close[0]
@@ -268,9 +277,22 @@ class Reader:
                     meant = ", ".join(sorted(close)[:4])
                     raise NotUnderstood(f"I do not know “{token.raw}”. Do you mean {meant}?")
             if whole is not None:
-                words[at] = Token(whole, whole, possessive=token.possessive)
-                mended = True
-        return words if mended else None
+                changed[at] = [Token(part, part, possessive=token.possessive) for part in whole.split()]
+            elif parts := self._unhyphened(token):
+                changed[at] = parts
+        if not changed:
+            return None
+        return [one for at, token in enumerate(found.words) for one in changed.get(at, [token])]
+
+    def _unhyphened(self, token: Token) -> list[Token] | None:
+        """``security-groups`` is "security groups", where each word is one we know."""
+        parts = token.word.split("-")
+        if len(parts) < 2 or re.search(r"\d", token.word):
+            return None
+        known = all(part in self._singles or part in lexicon.FILLER or lexicon.english(part) for part in parts)
+        return (
+            [Token(part, part, possessive=token.possessive and part == parts[-1]) for part in parts] if known else None
+        )
 
     def _meaning(self, word: str) -> frozenset[str]:
         """What the word says by itself, else its stem."""
@@ -306,6 +328,9 @@ class Reader:
             raise Elsewhere("That is not in the findings.")
         ahead = next((m for m in found.marks if m.kind == "ahead"), None)
         plain = next((m for m in found.marks if m.kind == "due"), None)
+        if plain is not None and any(m.kind == "uid" for m in found.marks):
+            found.marks.remove(plain)  # "when is X due?"
+            plain = None
         if ahead is not None and plain is not None:
             plain.kind, plain.dim, plain.data = "due_in", "due_in_days", ahead.data
             found.marks.remove(ahead)
@@ -314,7 +339,7 @@ class Reader:
         due = any(m.kind in {"due", "due_in", "due_at"} for m in found.marks)
         if _FUTURE.search(refusals.without_quotes(text)) and not due:
             raise Elsewhere("I answer what is and what was, not what will be.")
-        if any(m.kind == "due" for m in found.marks):
+        if plain is not None and plain.kind == "due":
             raise NotUnderstood("Due when? Say “due in the next 7 days”, or “overdue”.")
         for at in found.left:
             token = found.words[at]
@@ -363,6 +388,8 @@ class Reader:
         )
         whole = self._whole(found, parsed)
         if before is None:
+            if parsed.length is not None:
+                raise NotUnderstood("What shall be that long: open, or overdue?")
             if pointing:
                 raise NotUnderstood("Which ones? Nothing was asked before.")
             if leads and not whole:
@@ -370,7 +397,7 @@ class Reader:
             if not marks or not self._asks(parsed, found):
                 raise NotUnderstood("What would you like to know of the findings?")
             return parsed
-        if not pointing and whole and not (leads and not self._complete(found)):
+        if not pointing and whole and parsed.length is None and not (leads and not self._complete(found)):
             return parsed
         return self._merged(found, parsed, before, pointing)
 
@@ -401,21 +428,27 @@ class Reader:
             "reported",
             "for",
         }:
-            earlier = [m for m in found.marks if m.end <= mark.start and m.kind in {"noun", "family"}]
-            return not earlier
+            return before != "than" and found.words[mark.start - 1].word not in {"of"} and not self._named(found, mark)
         if word == "it":
             return after == "" or before in {"is", "of", "list", "split", "break", "show", "about"}
         if word in {"ones", "the"} and mark.said.lower() in {"ones", "the ones"}:
             earlier = [m for m in found.marks if m.end <= mark.start and m.kind in {"noun", "family"}]
             return not earlier and not any(m.kind in {"how"} for m in found.marks)
         if word in {"they", "them", "their"}:
-            earlier = [
-                m
-                for m in found.marks
-                if m.end <= mark.start and (m.kind in {"noun", "family"} or m.dim in {"type", "severity"})
-            ]
-            return not earlier
+            return not self._named(found, mark)
         return True
+
+    def _named(self, found: Scan, mark: Mark) -> bool:
+        """Whether the question itself names what the word stands for."""
+        return any(
+            m.end <= mark.start
+            and (
+                m.kind == "family"
+                or (m.kind == "noun" and m.dim in {"finding", "problem", "resource"})
+                or m.dim in {"type", "severity"}
+            )
+            for m in found.marks
+        )
 
     def _whole(self, found: Scan, parsed: Parsed) -> bool:
         """A question that stands alone: it says what is asked and of what."""
@@ -483,6 +516,8 @@ class Reader:
             verb = {"resolved": "closed", "suppressed": "muted", "new": "found"}[new.status[0]]
             merged.spans = [Span(s.window, verb) for s in old.spans]
             merged.status = []
+        if new.length is not None:
+            self._longer(merged, new.length)
         for name in ("step", "measure", "of"):
             value = getattr(new, name)
             if value and not (name == "of" and value == "finding"):
@@ -507,10 +542,27 @@ class Reader:
             and not new.kind
             and not new.by
             and not new.order
+            and new.length is None
             and not pointing
         ):
             raise NotUnderstood("I am not sure what you ask. Please say it in full.")
         return merged
+
+    def _longer(self, merged: Parsed, length: tuple[str, float]) -> None:
+        """``by more than 30 days?`` after overdue ones, ``more than 60 days?`` after old ones."""
+        keys = {f.key for f in merged.filters}
+        field = next((k for k in ("overdue_days", "age_days", "due_in") if k in keys), "")
+        if not field and "overdue" in keys:
+            field = "overdue_days"
+        if not field:
+            raise NotUnderstood("How long what: open, or overdue?")
+        op, days = length
+        if field == "due_in":
+            condition = p.Compare(op="le", field="due_in_days", value=days)
+        else:
+            condition = p.Compare.model_validate({"op": op or "gt", "field": field, "value": days})
+        merged.filters = [f for f in merged.filters if f.key not in {field, "overdue"}]
+        merged.filters.append(Filter(field, condition))
 
     def _verb(self, old: Parsed) -> str:
         return {"resolved": "closed", "suppressed": "muted"}.get(old.status[0], "") if old.status else ""

@@ -72,6 +72,7 @@ class Parsed:
     base: list[Filter] = field(default_factory=list)
     part: Parsed | None = None  # of a percentage: what of the rest
     uid: str = ""
+    length: tuple[str, float] | None = None  # a bare bound and days: "by more than 30 days"
     was_open: bool = False  # "were open at …"
 
     def copy(self) -> Parsed:

@@ -196,6 +196,8 @@ def _next(words: list[Token], at: int, names: Phrases, now: datetime) -> Mark | 
         return longest
     if re.fullmatch(r"(?:cve-\d{4}-\d{4,7}|ghsa(?:-[a-z0-9]{4}){3})", words[at].word):
         return Mark("value", at, at + 1, "cve", (words[at].word.upper(),))
+    if found_length := amounts.length(words, at, now):
+        return found_length
     if words[at].number is not None and words[at].word != "one":
         return Mark("number", at, at + 1, data=words[at].number)
     return None

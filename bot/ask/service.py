@@ -66,7 +66,7 @@ class Ask:
     def __init__(self, db: Database, settings: Settings, clock: Clock) -> None:
         self._db, self._settings, self._clock = db, settings, clock
         self._readers: dict[sql.Rights, tuple[datetime, Reader]] = {}
-        self._turns: OrderedDict[str, Turn] = OrderedDict()
+        self._turns: OrderedDict[tuple[str, sql.Rights], Turn] = OrderedDict()
 
     async def asker(self, principal: str | None) -> Asker:
         """The person as stored or as gatehouse.yml has them; a stranger has no team."""
@@ -90,11 +90,13 @@ class Ask:
     ) -> Answer:
         """Answer ``question``; ``thread`` makes it one of a conversation; ``as_of`` is the instant that is now."""
         now = as_of or self._clock.now()
-        before = self._turns.get(thread) if thread else None
+        # What one person was told is no turn before for somebody with other rights.
+        key = (thread, self.rights(who)) if thread else None
+        before = self._turns.get(key) if key else None
         answer, turn = await self._db.read(self._answer, question, who, before, now, as_of is not None)
-        if thread and turn is not None:
-            self._turns[thread] = turn
-            self._turns.move_to_end(thread)
+        if key and turn is not None:
+            self._turns[key] = turn
+            self._turns.move_to_end(key)
             while len(self._turns) > THREADS:
                 self._turns.popitem(last=False)
         return answer
@@ -116,7 +118,10 @@ class Ask:
             return Answer(reading.outcome, phrase.plain(reading.said, 1000), now), None
         answer = self._run(conn, reading.query, who, now, past)
         first = next((row["label"] for row in answer.rows[:1] if "label" in row), None)
-        return answer, Turn(reading.parsed, first, reading.parsed.by)
+        by = reading.parsed.by
+        if first is None and before is not None:
+            first, by = before.first, before.by  # "that team" still is the one of the ranking
+        return answer, Turn(reading.parsed, first, by)
 
     def _run(self, conn: Connection, query: p.PostureQuery, who: Asker, now: datetime, past: bool) -> Answer:
         frame = sql.frame(now, self._settings.sla, self.rights(who), past=past)

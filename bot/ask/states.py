@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.ask.filters import Filters
-from bot.ask.marks import GROUPS
+from bot.ask.marks import GROUPS, NotUnderstood
 from bot.ask.reading import Filter, Mark, Parsed, Span
 from bot.domain import posture as p
 
@@ -20,6 +20,15 @@ class States(Filters):
                 continue  # says what happened in the window
             self._state(self.out, mark, timed)
             self._take(mark)
+
+    def _netted(self) -> bool:
+        return any(m.kind == "net" for m in self.marks)
+
+    def _contradiction(self) -> None:
+        """``suppressed and open``: no finding is both, and both together is another way to say it."""
+        said = set(self.out.status)
+        if "open" in said and said & {"resolved", "suppressed"} and not any(m.kind == "or" for m in self.marks):
+            raise NotUnderstood("No finding is open and closed at once. Which shall I count?")
 
     def _any(self, mark: Mark) -> None:
         """``all`` is about the status unless it is about something else: all teams, all S3 buckets of one account."""
@@ -68,6 +77,13 @@ class States(Filters):
         if not windows:
             for each in verbs:
                 self._take(each)
+            if verbs and any(side[2] for side in self.out.sides):
+                # "did we close more this month than last month"
+                kind = verbs[0].kind
+                self.out.verb = {"new": "found", "late": "closed", "intime": "closed"}.get(kind, kind)
+                if self.out.verb == "muted" or self.out.verb == "closed":
+                    done = {"closed": "resolved", "muted": "suppressed"}[self.out.verb]
+                    self.out.status = [s for s in self.out.status if s != done]
             return
         used: list[Mark] = []
         verb: Mark | None
@@ -85,12 +101,17 @@ class States(Filters):
                 if verb is not None
                 else ""
             )
-            if verb is not None and verb.negated and name == "closed":
+            if verb is not None and verb.negated and name in {"closed", "muted"} and not self._netted():
+                if verb.end <= mark.start:
+                    raise NotUnderstood("Not closed at all, or closed at another time? Please say it another way.")
                 name = ""
+                self.out.status.append("open")
             if not name and statuses and self._past_tense():
                 name = "open"
             if not name and statuses and self._word(mark.start) == "today" and "open" in self.out.status:
                 continue  # open today: now
+            if name == "open" and not (mark.data.day or mark.data.start == mark.data.end):
+                raise NotUnderstood(f"Open at which time of {mark.data.said}? Say “at the end of …”.")
             self.out.spans.append(Span(mark.data, name))
         for one in verbs:
             self._take(one)

@@ -46,6 +46,8 @@ def tokens(question: str) -> list[Token]:
     text = "".join(c if c.isprintable() else " " for c in text).replace("’", "'").replace("‘", "'")
     text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
     text = re.sub(r"\b([Ww])on't\b", r"\1ill not", re.sub(r"\b([Cc])an't\b", r"\1an not", text))
+    text = re.sub(r"\b[wW]/o\b", "without", text)
+    text = re.sub(r"\b[wW]/(?=\s|\w)", "with ", text)
     for short, long in _SHORT.items():
         text = re.sub(rf"(?<=\w){short}\b", long, text, flags=re.IGNORECASE)
     text = re.sub(r"\b(what|that|who|where|when|how|there|here|it|let)'s\b", r"\1 is", text, flags=re.IGNORECASE)
