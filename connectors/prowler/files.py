@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from bot.domain.errors import BadInput
 from bot.ports import Page
 from connectors.jsonstream import PAGE, Item, Trouble, objects
-from connectors.prowler.formats import csv_rows, is_answer, is_row, of_answer, of_row
+from connectors.prowler.formats import csv_rows, is_answer, is_asff, is_row, of_answer, of_asff, of_row
 from connectors.prowler.mapping import DISCRIMINATOR, identity, result_word, scope_of
 from connectors.text import text
 
@@ -34,6 +34,10 @@ _RANK = {"FAIL": 0, "MUTED": 1, "PASS": 3}
 
 def looks(raw: Mapping[str, Any]) -> bool:
     return isinstance(raw.get("metadata"), dict) and ("status_code" in raw or "finding_info" in raw)
+
+
+def _any(raw: Mapping[str, Any]) -> bool:
+    return looks(raw) or is_answer(raw) or is_asff(raw) or is_row(raw)
 
 
 def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
@@ -77,7 +81,7 @@ class _Reader:
             for row in rows:
                 yield Item(of_row(row) if is_row(row) else row, 0)
             return
-        for item in objects(self._stream, trouble, looks=lambda raw: looks(raw) or is_answer(raw) or is_row(raw)):
+        for item in objects(self._stream, trouble, looks=_any):
             if looks(item.value):
                 yield item
             elif is_answer(item.value):
@@ -85,6 +89,8 @@ class _Reader:
                 found, named = of_answer(item.value)
                 self._named.update(named)
                 yield from (Item(one, item.segment) for one in found)
+            elif is_asff(item.value):
+                yield Item(of_asff(item.value), item.segment)
             elif not is_compliance(item.value) and is_row(item.value):
                 yield Item(of_row(item.value), item.segment)
             else:

@@ -2,8 +2,7 @@
 
 - Prowler App's API (JSON:API): findings with their resources included.
 - Prowler 3's own JSON (``-M json``), and CSV (``-M csv``) of versions 3 to 5.
-
-ASFF is not among them: that is Security Hub's format, and its connector reads it.
+- ASFF that Prowler wrote (``-M json-asff``). ASFF of anything else is Security Hub's: its connector reads it.
 """
 
 from __future__ import annotations
@@ -38,6 +37,8 @@ def is_answer(raw: Mapping[str, Any]) -> bool:
         return True
     if data == [] and ("links" in raw or "meta" in raw):
         return True
+    if isinstance(raw.get("openapi"), str) and isinstance(raw.get("paths"), dict):
+        return True
     if isinstance(raw.get("errors"), list) and raw.keys() <= {"errors", "jsonapi", "meta", "links"}:
         return True
     attributes = obj(raw.get("attributes"))
@@ -46,6 +47,8 @@ def is_answer(raw: Mapping[str, Any]) -> bool:
 
 def of_answer(raw: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """(findings, names of what is none)."""
+    if "openapi" in raw:
+        return [], ["OpenAPI document"]
     if isinstance(raw.get("errors"), list):
         first = obj(next(iter(seq(raw["errors"])), None))
         return [], [f"error answer ({text(first.get('detail'), 200) or text(first.get('title'), 200) or 'no reason'})"]
@@ -171,6 +174,63 @@ def of_row(raw: Mapping[str, Any]) -> dict[str, Any]:
         categories=said.get("categories") if isinstance(said.get("categories"), list) else _parts(one("categories")),
         more={},
     )  # fmt: skip
+
+
+def is_asff(raw: Mapping[str, Any]) -> bool:
+    """ASFF of Prowler's own making."""
+    if "SchemaVersion" not in raw or "Resources" not in raw:
+        return False
+    named = text(obj(raw.get("ProductFields")).get("ProviderName"), 64).lower()
+    return named == "prowler" or text(raw.get("GeneratorId"), 300).startswith("prowler-")
+
+
+_ASFF_RESULTS = {"FAILED": "FAIL", "PASSED": "PASS", "WARNING": "MUTED", "NOT_AVAILABLE": "MANUAL"}
+
+
+def of_asff(raw: Mapping[str, Any]) -> dict[str, Any]:
+    compliance = obj(raw.get("Compliance"))
+    fields = obj(raw.get("ProductFields"))
+    resources = [one for one in seq(raw.get("Resources")) if isinstance(one, dict)]
+    first = resources[0] if resources else {}
+    status = text(compliance.get("Status"), 32).upper()
+    standards: dict[str, list[str]] = {}
+    for said in seq(compliance.get("RelatedRequirements")):
+        name, _, requirement = text(said, 300).partition(" ")
+        standards.setdefault(name, []).append(requirement)
+    advice = obj(obj(raw.get("Remediation")).get("Recommendation"))
+    region = text(first.get("Region"), 64) or text(raw.get("Region"), 64)
+    return _ocsf(
+        check=text(raw.get("GeneratorId"), 300).removeprefix("prowler-"),
+        uid=text(raw.get("Id"), 1000),
+        status=_ASFF_RESULTS.get(status, status),
+        detail=text(raw.get("Description")),
+        muted=status == "WARNING",
+        muted_reason="",
+        severity=text(obj(raw.get("Severity")).get("Label"), 32),
+        time=raw.get("UpdatedAt"),
+        title=text(raw.get("Title"), 1000),
+        types=raw.get("Types"),
+        resources=[
+            {
+                "uid": one.get("Id"),
+                "name": text(fields.get("ProwlerResourceName"), 1000) if one is first else "",
+                "type": one.get("Type"),
+                "region": one.get("Region") or region,
+                "labels": _labels(one.get("Tags")),
+            }
+            for one in resources
+        ],
+        provider="aws",
+        account=text(raw.get("AwsAccountId"), 64),
+        account_name=text(raw.get("AwsAccountName"), 512),
+        region=region,
+        advice=text(advice.get("Text")),
+        links=[advice.get("Url")],
+        risk="",
+        compliance=standards,
+        categories=[],
+        more={},
+    )
 
 
 def csv_rows(stream: BinaryIO) -> Iterator[dict[str, Any]] | None:

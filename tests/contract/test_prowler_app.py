@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bot.domain.errors import Refused, Relogin, SettingsError
+from bot.domain.errors import BadInput, Refused, Relogin, SettingsError
 from bot.domain.findings import SourceStatus
 from bot.ports import Page, SourceNote
 from bot.settings import Settings
@@ -403,6 +403,37 @@ def test_version_3_and_csv_tell_the_same_problem_under_the_same_identity(body: b
     assert one.last_seen == datetime(2024, 1, 1, tzinfo=UTC)
     assert complete == ["aws:123456789012:eu-west-1:s3_public"]
     assert [f.result for f in found[1:]] == ([SourceStatus.RESOLVED] if b";" in body[:200] else [])
+
+
+def test_asff_of_prowlers_own_making_tells_the_same_and_others_are_security_hubs() -> None:
+    told = {
+        "SchemaVersion": "2018-10-08",
+        "Id": "prowler-s3_public-123456789012-eu-west-1-abc",
+        "ProductArn": "arn:aws:securityhub:eu-west-1::product/prowler/prowler",
+        "ProductFields": {"ProviderName": "Prowler", "ProwlerResourceName": "acme"},
+        "GeneratorId": "prowler-s3_public",
+        "AwsAccountId": "123456789012",
+        "Types": ["Posture"],
+        "UpdatedAt": "2024-01-01T00:00:00Z",
+        "Severity": {"Label": "CRITICAL"},
+        "Title": "Bucket has public access blocked",
+        "Description": "acme is public.",
+        "Resources": [
+            {"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::acme", "Region": "eu-west-1", "Tags": {"env": "prod"}}
+        ],
+        "Compliance": {"Status": "FAILED", "RelatedRequirements": ["CIS-1.4 2.1.5"]},
+        "Remediation": {"Recommendation": {"Text": "Block it.", "Url": "https://d.example"}},
+    }
+    (one,), _, rejected, _ = ingest(json.dumps([told]).encode())
+    (old,), _, _, _ = ingest(json.dumps([V3]).encode())
+    assert rejected == []
+    for name in ("uid", "title", "desc", "severity", "result", "resource", "controls", "remediation", "last_seen"):
+        assert getattr(one, name) == getattr(old, name), name
+    pages = list(
+        MANIFEST.read(io.BytesIO(json.dumps([told | {"ProductFields": {}, "GeneratorId": "x"}]).encode()), "x")
+    )
+    with pytest.raises(BadInput, match="read it as security_hub"):
+        ProwlerMapper().map(pages[0].items[0])
 
 
 @pytest.mark.shared

@@ -19,9 +19,9 @@ from bot.domain.findings import Finding, SourceStatus
 from connectors.registry import connector
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "samples"
-# Not findings of that source: an OpenAPI document, and findings in another source's format.
+# Findings in another source's format.
 FOREIGN = {
-    "prowler": {"openapi-app-api-findings.json", "asff.json"},
+    "prowler": set[str](),
     "security_hub": set[str](),
     "lacework": set[str](),
     "prisma_cloud": set[str](),
@@ -29,6 +29,7 @@ FOREIGN = {
 }
 # Recognised, named in the report, and no finding in them.
 CARRY_NONE = {
+    "prowler": {"openapi-app-api-findings.json"},
     "orca": {
         "alerts-empty.json", "assets-list-rapid7.json", "response-comment.json", "response-severity.json",
         "response-status-close.json", "response-status-in-progress.json", "response-status-open.json",
