@@ -68,7 +68,8 @@ def _severity_range(words: Sequence[Token], at: int, now: datetime) -> Mark | No
             else order[rank:]
         )
     else:
-        up = _any(
+        listed = _word(words, end) == "+" and _word(words, end + 1) in _SEVERITY  # "lows + infos"
+        up = not listed and _any(
             words,
             end,
             "or above",
@@ -375,6 +376,14 @@ def _ahead(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
 def _score(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     """CVSS above 9; an EPSS of at least 50 %."""
     name = _word(words, at)
+    before, taken = _bound(words, at)
+    if before and (name := _word(words, at + taken)) in {"cvss", "epss"}:  # "below CVSS 5"
+        value = words[at + taken + 1].number if at + taken + 1 < len(words) else None
+        if value is None:
+            return None
+        return Mark(
+            "score", at, at + taken + 2, name, data=(before, value / 100 if name == "epss" and value > 1 else value)
+        )
     if name not in {"cvss", "epss"}:
         return None
     start = (

@@ -38,7 +38,7 @@ class Asking(Marks):
             if not since and "how" not in kinds and out.spans and not out.spans[0].window.day:
                 # "how did … change over the last 30 days": the course of it
                 out.kind, out.measure = "trend", ""
-        elif "trend" in kinds or (out.step and not out.by):
+        elif "trend" in kinds or ((out.step or "plot" in kinds) and not out.by):
             out.kind = "trend"
         elif out.by:
             out.kind = "breakdown"

@@ -18,6 +18,9 @@ class Grouping(Filters):
                 if noun is not None and after is not None and self._valued(noun, after):
                     noun.kind = "filler"  # "by severity high"
                     self._take(mark)
+                elif noun is not None and after is not None and after.kind == "neg" and self._agent(mark):
+                    noun.kind = "filler"  # "reported by tools other than Wiz"
+                    self._take(mark)
                 elif noun is not None and noun.dim in {"finding", "problem"}:
                     self._take(mark)  # "top 3 teams by findings fixed late"
                 elif noun is not None and noun.dim in GROUPS:
@@ -66,14 +69,20 @@ class Grouping(Filters):
             self.out.by = "status"  # split between new and in progress
             for mark in statuses[-2:]:
                 self._take(mark)
-        if not self.out.by and ranks and any(m.kind == "who" for m in marks):
+        overdue = [m for m in marks if m.kind == "order" and m.values[0] == "overdue"]
+        if not self.out.by and (ranks or overdue) and any(m.kind == "who" for m in marks):
             self.out.by = "team"
+        if not self.out.by and ranks and (by := self._commonest(ranks[0], marks)):
+            self.out.by = by
+            few = self._word(ranks[0].start - 1) != "top" and not any(m.kind in {"number", "top"} for m in marks)
+            self.out.limit = 1 if few and not self._word(ranks[0].end).endswith("s") else 0
         if not self.out.by:
             for mark in marks:
                 if (
                     mark.kind == "noun"
                     and mark.dim in GROUPS
-                    and self._word(mark.end) in {"breakdown", "split", "distribution"}
+                    and self._word(mark.end)
+                    in {"breakdown", "split", "distribution", "ranking", "overview", "leaderboard"}
                 ):
                     self._group(mark)
         if self.out.by and ranks and not any(m.kind == "order" for m in marks):
@@ -87,6 +96,22 @@ class Grouping(Filters):
             else:
                 raise NotUnderstood("The most of what? Say which: “which team has the most …”.")
         self._dedupe()
+
+    def _agent(self, by: Mark) -> bool:
+        """Whether "by" names who did it."""
+        return self._word(by.start) == "by" and self._word(by.start - 1) in {
+            "reported", "found", "detected", "owned", "raised", "flagged", "discovered", "fixed", "closed", "resolved",
+            "seen", "identified",
+        }  # fmt: skip
+
+    def _commonest(self, rank: Mark, marks: list[Mark]) -> str:
+        """``the most common misconfiguration``: which rule, which CVE."""
+        if not {self._word(at) for at in range(rank.start, rank.end)} & {"common", "frequent", "widespread", "often"}:
+            return ""
+        thing = next((m for m in marks if m.start >= rank.end and (m.dim == "type" or m.kind == "noun")), None)
+        if thing is not None and thing.kind == "value":
+            return "cve" if thing.values == ("vulnerability",) else "rule"
+        return "rule" if thing is not None and thing.dim in {"finding", "problem"} else ""
 
     def _valued(self, noun: Mark, after: Mark) -> bool:
         """``by severity high``: one value of the dimension right behind its name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from bot.ask.asking import Asking
 from bot.ask.comparing import Comparing
 from bot.ask.grouping import Grouping
@@ -93,6 +95,7 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         for mark in marks:
             if mark.kind == "ordinary":
                 raise NotUnderstood(f"Do you mean the team {mark.values[0]}? Then say “the {mark.values[0]} team”.")
+        self._wrong_kind()
         # A name beside the word for its kind: "the account X", "payments team".
         for n, mark in enumerate(marks):
             if mark.kind != "noun" or mark.dim not in {
@@ -124,20 +127,32 @@ class _Parser(Grouping, Comparing, Shares, Asking):
                         continue
                     mark.kind = "filler"
 
+    def _wrong_kind(self) -> None:
+        """``the checkout team`` where checkout is an app: there is no such team."""
+        for mark, noun in pairwise(self.marks):
+            alone = self._word(noun.start) in {"team", "squad", "app", "application"} and noun.end - noun.start == 1
+            named = mark.kind == "value" and mark.dim in {"team", "app", "account"} and mark.end == noun.start
+            if not (alone and named and noun.kind == "noun") or self.words[mark.end - 1].possessive:
+                continue
+            if mark.dim != noun.dim and not self.vocabulary.has(noun.dim, mark.values[0]):
+                raise NotUnderstood(f"I know no {noun.dim} “{mark.said}”. There are: {self._there(noun.dim)}.")
+
     def _account_by_part(self, mark: Mark) -> None:
         """``the payments account``: the account whose name has that word."""
         word = self._word(mark.end - 1)
         names = sorted({n for n in self.vocabulary.accounts.values() if word in n.lower().replace("_", "-").split("-")})
         if len(names) > 1:
             raise NotUnderstood(f"“{word}” fits several accounts: {', '.join(names)}. Which one?")
-        if names:
-            mark.dim, mark.values = "account", (names[0],)
+        if not names:
+            raise NotUnderstood(f"I know no account “{word}”. There are: {self._there('account')}.")
+        mark.dim, mark.values = "account", (names[0],)
 
     def _ordinary(self, mark: Mark, before: Mark | None, after: Mark | None) -> None:
         """A team whose name is a common word counts as one only where it is called a team."""
         team_before = before is not None and before.kind == "noun" and before.dim == "team" and self._near(before, mark)
         team_after = after is not None and after.kind == "noun" and after.dim == "team" and self._near(mark, after)
-        said_before = " ".join(self._word(at) for at in range(max(0, mark.start - 4), mark.start))
+        lead = [self._word(at) for at in range(max(0, mark.start - 5), mark.start)]
+        said_before = " ".join(word for word in lead if word not in {"neither", "either", "both", "not"})
         owned = said_before.endswith(
             (
                 "owned by",
@@ -168,7 +183,7 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             ):
                 low, high = sorted((other, mark), key=lambda m: m.start)
                 joins = self._between(low, high)
-                coordinated |= any(m.kind in {"and", "or", "vs"} for m in joins) and high.start - low.end <= 3
+                coordinated |= any(m.kind in {"and", "or", "vs", "neg"} for m in joins) and high.start - low.end <= 3
         beside = (
             after is not None and after.start == mark.end and (after.kind == "noun" or after.dim == "resource_type")
         )

@@ -19,7 +19,7 @@ from bot.ask.parse import parse
 from bot.ask.reading import Filter, Mark, Parsed, Reading, Span, Turn
 from bot.ask.scan import Phrases, Scan, common, own, scan
 from bot.ask.tokens import Token, tokens
-from bot.ask.vocabulary import GENERIC, Rule, Vocabulary, near, stem
+from bot.ask.vocabulary import GENERIC, Rule, Vocabulary, near, stem, words_of
 from bot.domain import posture as p
 from bot.domain.errors import BadInput
 
@@ -121,12 +121,12 @@ class Reader:
         marks = found.marks
         public = [m for m in marks if m.kind == "public"]
         spare = [at for at in found.left if not found.words[at].quoted]
-        told = [at for at in spare if any(s in self.vocabulary.stems for s in stem(found.words[at].word))]
+        told = [at for at in spare if any(s in self.vocabulary.stems for s in _stems(found.words[at].word))]
         for mark in public:
             told += range(mark.start, mark.end)
         if not told:
             return
-        stems = [s for at in sorted(told) for s in stem(found.words[at].word) if s in self.vocabulary.stems]
+        stems = [s for at in sorted(told) for s in _stems(found.words[at].word) if s in self.vocabulary.stems]
         types = {value for m in marks if m.dim == "resource_type" for value in self._types(m)}
         flags = [m for m in marks if m.kind == "flag" and m.dim == "exposed"]
         chosen = self._chosen(set(stems), found, types)
@@ -256,12 +256,15 @@ class Reader:
             token = found.words[at]
             if token.quoted or token.word in lexicon.ELSEWHERE:
                 continue
+            before = found.words[at - 1].word if at else ""
             whole = self._completed(token.word)
+            if whole == "company" and before in {"account", "accounts", "subscription", "project"}:
+                raise NotUnderstood(f"“{token.raw}” fits several accounts. Which one?")
             if whole is None and lexicon.english(token.word):
                 continue  # a word of its own is no slip
             if whole is None:
                 names = (value for values in self.vocabulary.values.values() for value in values)
-                slips = near(token.word, self._singles) or near(token.word, names, short=True)
+                slips = near(token.word, self._singles) or near(token.word, names)
                 close = [
                     c
                     for c in slips
@@ -585,6 +588,12 @@ class Reader:
         if new.kind == "trend":
             merged.by, merged.status = "", [s for s in merged.status if s != "open"]
         merged.kind = new.kind
+
+
+def _stems(word: str) -> list[str]:
+    """The stems of a word and, where it has hyphens, of its parts."""
+    whole = stem(word)
+    return list(whole) if "-" not in word or whole != (word,) else [s for part in words_of(word) for s in stem(part)]
 
 
 def _likeliest(word: str, close: list[str]) -> str | None:

@@ -62,7 +62,9 @@ _ORDER_BARE = re.compile(
 )
 _ORDER_LATER = re.compile(
     rf"(?:\band|\bthen|,|;|\.|\bplus)\s+(?:please\s+|then\s+|also\s+|just\s+)*(?:{_VERBS})\s+"
-    r"(?:it|them|those|these|all|the|every|this|that|each|everything|a|an|me|to|my|our|your|both|everyone|us)\b",
+    r"(?:it|them|those|these|all|the|every|"
+    r"th(?:is|at)(?! (?:week|month|quarter|year|day|morning))|each|everything|a|an|me|to|my|"
+    r"our|your|both|everyone|us)\b",
     re.IGNORECASE,
 )
 _SAID_LATER = re.compile(
@@ -74,7 +76,7 @@ _SAID_LATER = re.compile(
 _SECRET = re.compile(
     r"\b(?:show|print|give|reveal|list|dump|display|tell)\b[^.?!]{0,20}\b(?:every|all|your|the|any|our) secrets?\b"
     r"(?! in\b| found\b)|"
-    r"\b(?:rules|instructions|prompts?|guidelines) (?:that )?(?:you|were|are)\b|"
+    r"\b(?:instructions|prompts?|guidelines) (?:that )?(?:you|were|are)\b|\brules (?:that )?you\b|"
     r"\b(?:system|hidden|initial|original|secret|developer|base)\s*(?:prompt|instruction|message)s?\b|"
     r"\byour\s+(?:\w+\s+)?(?:prompts?|instructions?|rules|configuration|config|settings|guidelines|source code|"
     r"api keys?|tokens?|"

@@ -216,11 +216,13 @@ def _longest(words: list[Token], at: int, phrases: Phrases) -> Mark | None:
 
 def _requirement(words: list[Token], framework: Mark, names: Phrases) -> Mark | None:
     """``PCI DSS 1.2.1``, ``CIS 2.1.1``: the framework as stored, then its number."""
-    if framework.end >= len(words) or not re.search(r"\d", words[framework.end].word):
+    at = framework.end
+    at += at < len(words) and words[at].word in {"requirement", "control", "req", "section", "rule", "check", "item"}
+    if at >= len(words) or not re.search(r"\d", words[at].word):
         return None
     for value in framework.values:
-        phrase = tuple(token.word for token in tokens(f"{value} {words[framework.end].raw}"))
+        phrase = tuple(token.word for token in tokens(f"{value} {words[at].raw}"))
         for known, mark in names.get(phrase[0], ()):
             if known == phrase and mark.dim == "requirement":
-                return Mark("value", framework.start, framework.end + 1, "requirement", mark.values)
+                return Mark("value", framework.start, at + 1, "requirement", mark.values)
     return None

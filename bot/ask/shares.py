@@ -7,6 +7,9 @@ from bot.ask.reading import Parsed, Span
 from bot.ask.states import States
 
 
+_A_SHARE = frozenset({"what", "which", "the", "a", "their", "its", "our"})
+
+
 class Shares(States):
     def _percent(self) -> None:
         percents = self._of("percent")
@@ -14,6 +17,9 @@ class Shares(States):
             return
         for mark in percents:
             self._take(mark)
+            lead = self._word(mark.start - 1)
+            if self._word(mark.start) == "share" and self._word(mark.end) != "of" and lead not in _A_SHARE:
+                raise NotUnderstood("Do you mean a share in percent? Say “what share of … is …”.")
         timely = self._of("intime", "late")
         if timely:
             if timely[0].kind == "intime":
@@ -27,6 +33,9 @@ class Shares(States):
             return
         self.out.measure = "percent"
         start = percents[-1].end
+        after = [m for m in self._free() if m.start >= start and (m.kind in FILTERS or m.kind in STATES)]
+        if not after:
+            start = 0  # "how much of … is …, in percent"
         conditions = [
             m
             for m in self._free()

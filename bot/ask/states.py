@@ -21,6 +21,13 @@ class States(Filters):
             self._state(self.out, mark, timed)
             self._take(mark)
 
+    def _beside(self, one: Mark, other: Mark) -> bool:
+        """``found and fixed``: two verbs with nothing but "and" between them."""
+        if one.kind not in {"found", "closed", "muted", "new"}:
+            return False
+        low, high = sorted((one, other), key=lambda m: m.start)
+        return [m.kind for m in self._between(low, high)] == ["and"] and high.start - low.end <= 3
+
     def _netted(self) -> bool:
         return any(m.kind == "net" for m in self.marks)
 
@@ -106,13 +113,20 @@ class States(Filters):
                     raise NotUnderstood("Not closed at all, or closed at another time? Please say it another way.")
                 name = ""
                 self.out.status.append("open")
-            if not name and statuses and self._past_tense():
+            if not name and (mark.data.start == mark.data.end or (statuses and self._past_tense())):
                 name = "open"
+            if name != "open" and mark.data.start == mark.data.end:
+                raise NotUnderstood(f"{mark.data.said} is a moment. Which days do you mean?")
             if not name and statuses and self._word(mark.start) == "today" and "open" in self.out.status:
                 continue  # open today: now
             if name == "open" and not (mark.data.day or mark.data.start == mark.data.end):
                 raise NotUnderstood(f"Open at which time of {mark.data.said}? Say “at the end of …”.")
             self.out.spans.append(Span(mark.data, name))
+            if verb is not None and name in {"found", "closed", "muted"}:
+                for other in verbs:
+                    if other not in used and other.kind != verb.kind and self._beside(other, verb):
+                        used.append(other)  # "did we find and fix this month"
+                        self.out.spans.append(Span(mark.data, {"new": "found"}.get(other.kind, other.kind)))
         for one in verbs:
             self._take(one)
             if one in used:

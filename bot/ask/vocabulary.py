@@ -287,11 +287,11 @@ def stem(word: str) -> tuple[str, ...]:
     return _SAME.get(word, (word,))
 
 
-def near(word: str, choices: Iterable[str], *, short: bool = False) -> list[str]:
-    """The choices one typing slip away (two for long words), the nearest only; for short words a swap, or with
-    ``short`` any slip."""
+def near(word: str, choices: Iterable[str]) -> list[str]:
+    """The choices one typing slip away (two for long words), the nearest only. Words of three letters
+    must begin alike."""
     length = len(word)
-    if length < 4 or word.isdigit():
+    if length < 3 or word.isdigit():
         return []
     allowed = 1 if length < 8 else 2
     best: list[str] = []
@@ -299,7 +299,7 @@ def near(word: str, choices: Iterable[str], *, short: bool = False) -> list[str]
     for choice in choices:
         if abs(len(choice) - length) > allowed or len(choice) < 4:
             continue
-        if length == 4 and not short and sorted(choice) != sorted(word):
+        if length == 3 and choice[0] != word[0]:
             continue
         distance = OSA.distance(word, choice, score_cutoff=allowed)
         if distance < nearest:
