@@ -14,8 +14,8 @@ UNSAFE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e0fff]"
 )
-# An emoji code is a name between colons; custom names may be of any letters. A time of day (12:30:00) is none.
-EMOJI_CODE = re.compile(r":(?!(?<=[0-2][0-9]:)[0-5][0-9]:[0-5][0-9])(?=[^\s:]{1,100}:)")
+# An emoji code is a name between colons; custom names may be of any letters.
+EMOJI_CODE = re.compile(r":(?=[^\s:]{1,100}:)")
 OURS = re.compile(
     r"(<[^<>\n]*>|`[^`\n]*`)"
 )  # in finished mrkdwn: a mention, a date, or code, where nothing is formatted
