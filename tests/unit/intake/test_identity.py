@@ -88,7 +88,7 @@ def test_three_products_words_for_a_public_bucket_are_one_issue() -> None:
 
 @pytest.mark.parametrize(
     "title",
-    ["S3 bucket is not public", "S3 bucket logging is disabled", "S3 bucket policy allows public read access to one object",
+    ["S3 bucket is not public", "S3 bucket logging is disabled", "S3 bucket policy allows public access to one object",
      "Public S3 bucket contains PII", "S3 buckets should not be public"],
 )  # fmt: skip
 def test_a_title_that_says_more_or_less_joins_nothing(title: str) -> None:
