@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -62,11 +62,36 @@ class Answer:
         }
 
 
+class Turns(Protocol):
+    """Where the turn before of a conversation is kept. What one person was told is no turn before for somebody with
+    other rights."""
+
+    async def get(self, thread: str, rights: sql.Rights) -> Turn | None: ...
+
+    async def put(self, thread: str, rights: sql.Rights, turn: Turn) -> None: ...
+
+
+class MemoryTurns:
+    """For one process and its life: the command line, tests."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, sql.Rights], Turn] = OrderedDict()
+
+    async def get(self, thread: str, rights: sql.Rights) -> Turn | None:
+        return self._held.get((thread, rights))
+
+    async def put(self, thread: str, rights: sql.Rights, turn: Turn) -> None:
+        self._held[thread, rights] = turn
+        self._held.move_to_end((thread, rights))
+        while len(self._held) > THREADS:
+            self._held.popitem(last=False)
+
+
 class Ask:
-    def __init__(self, db: Database, settings: Settings, clock: Clock) -> None:
+    def __init__(self, db: Database, settings: Settings, clock: Clock, turns: Turns | None = None) -> None:
         self._db, self._settings, self._clock = db, settings, clock
         self._readers: dict[sql.Rights, tuple[datetime, Reader]] = {}
-        self._turns: OrderedDict[tuple[str, sql.Rights], Turn] = OrderedDict()
+        self._turns: Turns = turns or MemoryTurns()
 
     async def asker(self, principal: str | None) -> Asker:
         """The person as stored or as gatehouse.yml has them; a stranger has no team."""
@@ -90,15 +115,11 @@ class Ask:
     ) -> Answer:
         """Answer ``question``; ``thread`` makes it one of a conversation; ``as_of`` is the instant that is now."""
         now = as_of or self._clock.now()
-        # What one person was told is no turn before for somebody with other rights.
-        key = (thread, self.rights(who)) if thread else None
-        before = self._turns.get(key) if key else None
+        rights = self.rights(who)
+        before = await self._turns.get(thread, rights) if thread else None
         answer, turn = await self._db.read(self._answer, question, who, before, now, as_of is not None)
-        if key and turn is not None:
-            self._turns[key] = turn
-            self._turns.move_to_end(key)
-            while len(self._turns) > THREADS:
-                self._turns.popitem(last=False)
+        if thread and turn is not None:
+            await self._turns.put(thread, rights, turn)
         return answer
 
     async def recompute(self, query: p.PostureQuery, who: Asker, *, as_of: datetime | None = None) -> Answer:
