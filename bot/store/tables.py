@@ -15,8 +15,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from . import tables_attention as tables_attention
 from . import tables_ask as tables_ask
+from . import tables_attention as tables_attention
 from . import tables_model as tables_model
 from . import tables_sources as tables_sources
 from . import tables_standing as tables_standing
