@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from bot.domain.findings import Finding, Sighting
 from bot.domain.plans import BlastRadius, Call, Change, Reversibility, Risk, Target
+from bot.domain.posture import PostureQuery
 from bot.domain.principals import PlatformIdentity, Standing
 
 # --- sources ---------------------------------------------------------------------------------------------------------
@@ -273,3 +274,58 @@ class EventSink(Protocol):
     async def send(self, events: Sequence[Mapping[str, Any]]) -> None: ...
 
     async def close(self) -> None: ...
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One structured call. ``schema`` is the JSON schema of the answer; ``messages`` are (role, text)."""
+
+    messages: Sequence[tuple[str, str]]
+    name: str  # of the structure: "narrative"
+    schema: Mapping[str, Any]
+    max_output_tokens: int = 900
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """What came back, unchecked: ``text`` should be JSON of the schema and may be anything."""
+
+    text: str
+    model: str  # as the endpoint names it
+    input_tokens: int = 0
+    output_tokens: int = 0
+    finish: str = ""  # the endpoint's word: stop, length, content_filter …
+
+
+class Model(Protocol):
+    """A language model. It gets text and gives text: nothing it says is carried out.
+
+    Raises ``RetryLater``, ``Relogin`` or ``Refused`` (of which ``content_filter`` is one).
+    """
+
+    name: str
+    endpoint: str  # host, for the audit
+
+    async def complete(self, request: ModelRequest) -> ModelReply: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionReading:
+    """``query`` is None where it cannot be put; ``why`` says so."""
+
+    query: PostureQuery | None
+    why: str = ""
+    call_id: str = ""
+
+
+class QuestionReader(Protocol):
+    """Reads a question into a query. ``names`` are the company's own words by dimension, those near the question."""
+
+    async def read(
+        self, question: str, names: Mapping[str, Sequence[str]], now: datetime, before: PostureQuery | None = None
+    ) -> QuestionReading: ...

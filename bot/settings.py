@@ -19,6 +19,7 @@ from bot.domain.errors import SettingsError
 
 CONFIG_ENV = "GATEHOUSE_CONFIG"
 PROWLER_ENV = "GATEHOUSE_PROWLER"  # the scanner that `gatehouse demo --scan` runs; no setting of the bot
+MODEL_CALLS_ENV = "GATEHOUSE_MODEL_CALLS"  # off, or local: no model is called elsewhere, whatever the settings say
 DEFAULT_CONFIG = "gatehouse.yml"
 
 
@@ -216,6 +217,37 @@ class EvidenceSettings(_Section):
     splunk: SplunkSettings = Field(default_factory=lambda: SplunkSettings())
 
 
+class ModelSettings(_Section):
+    """A language model for prose and as a second reader of questions; off without a name. See docs/model.md."""
+
+    name: str = Field("", description="Model (at Azure: the deployment); empty: no model, templates instead of prose")
+    base_url: str = Field("https://api.openai.com/v1", description="OpenAI-compatible endpoint; of Azure the resource")
+    api: Literal["openai", "azure"] = Field("openai", description="azure: Azure OpenAI's own URLs and key header")
+    api_version: str = Field("2024-10-21", description="Of Azure OpenAI")
+    api_key: SecretStr | None = Field(None, description="Key of the endpoint; some local servers need none")
+    structure: Literal["auto", "json_schema", "json_object", "tool"] = Field(
+        "auto", description="How structured answers are asked for; auto: tool at Claude's endpoint, else json_schema"
+    )
+    output_limit: Literal["max_completion_tokens", "max_tokens"] = Field(
+        "max_completion_tokens", description="Name of the limit; older servers know max_tokens"
+    )
+    max_output_tokens: int = Field(900, ge=100, description="Longest answer")
+    tokens_per_day: int = Field(
+        200_000, ge=0, description="Budget of a UTC day, input and output; then templates again"
+    )
+    timeout_seconds: float = Field(45, gt=0, description="Longest wait for one answer")
+    retries: int = Field(2, ge=0, le=5, description="Further attempts of one call, where the endpoint says later")
+    price_input: float | None = Field(None, ge=0, description="Per million input tokens, for the cost shown")
+    price_output: float | None = Field(None, ge=0, description="Per million output tokens")
+    currency: str = Field("USD", description="Of the prices")
+    narratives: bool = Field(True, description="Prose for causes that have a card, one call per cause")
+    questions: bool = Field(True, description="Read questions, too, and compare with the embedded reader")
+
+    @property
+    def on(self) -> bool:
+        return bool(self.name)
+
+
 class SourceSettings(_Section):
     """One source to poll. What stands under ``options`` is the connector's own, see docs/sources.md."""
 
@@ -247,6 +279,7 @@ class Settings(BaseSettings):
     evidence: EvidenceSettings = Field(default_factory=lambda: EvidenceSettings())
     sla: SlaSettings = Field(default_factory=lambda: SlaSettings())
     ask: AskSettings = Field(default_factory=lambda: AskSettings())
+    model: ModelSettings = Field(default_factory=lambda: ModelSettings())
     people: dict[str, PersonSettings] = Field({}, description="Principal id to person")
     groups: dict[str, GroupSettings] = Field({}, description="Group id to group")
 
@@ -286,7 +319,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def _unknown_environment() -> str:
-    known = {f"GATEHOUSE_{name.upper()}" for name in Settings.model_fields} | {CONFIG_ENV, PROWLER_ENV}
+    known = {f"GATEHOUSE_{name.upper()}" for name in Settings.model_fields} | {CONFIG_ENV, PROWLER_ENV, MODEL_CALLS_ENV}
     for name in sorted(os.environ):
         if name.startswith("GATEHOUSE_") and name.split("__")[0] not in known:
             close = get_close_matches(name, known, 1)
