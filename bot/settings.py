@@ -7,9 +7,11 @@ setting has a description (docs/settings.md is generated from them and checked b
 from __future__ import annotations
 
 import os
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -21,6 +23,18 @@ CONFIG_ENV = "GATEHOUSE_CONFIG"
 PROWLER_ENV = "GATEHOUSE_PROWLER"  # the scanner that `gatehouse demo --scan` runs; no setting of the bot
 MODEL_CALLS_ENV = "GATEHOUSE_MODEL_CALLS"  # off, or local: no model is called elsewhere, whatever the settings say
 DEFAULT_CONFIG = "gatehouse.yml"
+
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def known_zone(name: str) -> str:
+    """``name`` where it is a time zone of the IANA database, else ``ValueError``."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone; write for example Europe/Berlin") from error
+    return name
 
 
 class _Section(BaseModel):
@@ -51,6 +65,7 @@ class OwnerSettings(_Section):
     name: str = Field(description="Shown on cards")
     team: str = Field("", description="Team id, when the owner is a person")
     channels: tuple[str, ...] = Field((), description="platform:channel-id, for example slack:C02SEC")
+    escalation: tuple[str, ...] = Field((), description="Where an unanswered P1 or P2 is told, once; empty: fallback")
 
 
 class RouteSettings(_Section):
@@ -78,6 +93,91 @@ class EnvironmentRule(_Section):
 class EnvironmentSettings(_Section):
     tags: tuple[str, ...] = Field(("env", "environment", "stage"), description="Tags that say the environment")
     rules: tuple[EnvironmentRule, ...] = Field((), description="Where no tag says it; the first that matches wins")
+
+
+class SuppressionRule(_Section):
+    """What is noise here. Written down it only counts (monitor); it hides nothing before people activate it in chat."""
+
+    name: str = Field(min_length=1, max_length=80, description="Shown wherever it hides something")
+    match: Match = Field(description="What it is about; one condition at least")
+    reason: str = Field(min_length=1, max_length=500, description="Why this is noise")
+    author: str = Field(min_length=1, max_length=80, description="Who wrote it")
+    until: date = Field(description="It ends at the end of this day (UTC); what it hides comes back")
+    starts: date | None = Field(None, description="It begins with this day (UTC)")
+    hours: str = Field("", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", description="Only in this part "
+                       "of the day, for example 22:00-06:00")  # fmt: skip
+    days: tuple[Weekday, ...] = Field((), description="Only on these days; a night belongs to the day it begins on")
+    tz: str = Field("UTC", description="Time zone of hours and days")
+    include_p1: bool = Field(False, description="It may hide P1, too: then two people must put their names on it")
+
+    @field_validator("tz")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return known_zone(value)
+
+    @field_validator("match")
+    @classmethod
+    def _some(cls, value: Match) -> Match:
+        if value == Match():
+            raise ValueError("a suppression rule needs a condition: this one would hide everything")
+        return value
+
+
+class SuppressionSettings(_Section):
+    rules: tuple[SuppressionRule, ...] = Field((), description="Rules from this file; they begin in monitor mode")
+    max_days: int = Field(180, ge=1, description="Longest life of a rule")
+    max_days_p1: int = Field(30, ge=1, description="Longest life of a rule that may hide P1")
+
+
+class ChannelSettings(_Section):
+    """What differs in one channel; what is unset is as for all."""
+
+    cards_per_interval: int | None = Field(None, ge=0, description="New cards per interval; the rest is a digest")
+    interval_minutes: int | None = Field(None, ge=1, description="Length of that interval")
+    tz: str | None = Field(None, description="Time zone of the channel: Europe/Berlin")
+    quiet: str | None = Field(None, pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", description="Quiet "
+                              "hours, local: 20:00-07:00; only P1 is posted")  # fmt: skip
+    quiet_days: tuple[Weekday, ...] | None = Field(None, description="Days that are quiet as a whole")
+    daily_at: str | None = Field(None, pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$", description="Local time of the daily "
+                                 "message; empty: none")  # fmt: skip
+    pictures: bool | None = Field(None, description="The daily message has a chart as a picture, where possible")
+
+    @field_validator("tz")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        return None if value is None else known_zone(value)
+
+
+class AttentionSettings(_Section):
+    """How much a channel hears, and when. Cards per interval are in ``routing``."""
+
+    tz: str = Field("UTC", description="Time zone of channels that name none")
+    quiet: str = Field("", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", description="Quiet hours, "
+                       "local: 20:00-07:00; only P1 is posted")  # fmt: skip
+    quiet_days: tuple[Weekday, ...] = Field((), description="Days that are quiet as a whole")
+    daily_at: str = Field("09:00", pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$", description="Local time of the daily message, "
+                          "from a channel's second day on; empty: none")  # fmt: skip
+    pictures: bool = Field(True, description="The daily message has a chart as a picture, where possible")
+    promise_minutes: int = Field(5, ge=1, description="No P1 is posted later than this after it was stored: measured")
+    escalate_p1_minutes: int = Field(60, ge=0, description="An unanswered P1 goes to the owner's escalation channel "
+                                     "after; 0: never")  # fmt: skip
+    escalate_p2_minutes: int = Field(2880, ge=0, description="The same for P2; 0: never")
+    channels: dict[str, ChannelSettings] = Field({}, description="platform:channel-id to what differs there")
+
+    @field_validator("tz")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return known_zone(value)
+
+
+class CauseSettings(_Section):
+    """What else one change fixes, besides what is built in."""
+
+    template_tags: tuple[str, ...] = Field(
+        (), description="Tags that name the module or template, before the known ones"
+    )
+    organisation_rules: tuple[str, ...] = Field((), description="Rule uid patterns that one organisation policy fixes in "
+                                                "all accounts; only where no playbook does")  # fmt: skip
 
 
 class RuleMatch(_Section):
@@ -275,6 +375,9 @@ class Settings(BaseSettings):
     sources: dict[str, SourceSettings] = Field({}, description="Name to source")
     routing: RoutingSettings = Field(default_factory=lambda: RoutingSettings())
     environments: EnvironmentSettings = Field(default_factory=lambda: EnvironmentSettings())
+    suppression: SuppressionSettings = Field(default_factory=lambda: SuppressionSettings())
+    attention: AttentionSettings = Field(default_factory=lambda: AttentionSettings())
+    causes: CauseSettings = Field(default_factory=lambda: CauseSettings())
     governance: GovernanceSettings = Field(default_factory=lambda: GovernanceSettings())
     evidence: EvidenceSettings = Field(default_factory=lambda: EvidenceSettings())
     sla: SlaSettings = Field(default_factory=lambda: SlaSettings())
