@@ -25,6 +25,8 @@ MODEL_CALLS_ENV = "GATEHOUSE_MODEL_CALLS"  # off, or local: no model is called e
 DEFAULT_CONFIG = "gatehouse.yml"
 
 
+HOURS = r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$"
+CLOCK_TIME = r"^(([01]\d|2[0-3]):[0-5]\d)?$"
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -104,7 +106,7 @@ class SuppressionRule(_Section):
     author: str = Field(min_length=1, max_length=80, description="Who wrote it")
     until: date = Field(description="It ends at the end of this day (UTC); what it hides comes back")
     starts: date | None = Field(None, description="It begins with this day (UTC)")
-    hours: str = Field("", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", description="Only in this part "
+    hours: str = Field("", pattern=HOURS, description="Only in this part "
                        "of the day, for example 22:00-06:00")  # fmt: skip
     days: tuple[Weekday, ...] = Field((), description="Only on these days; a night belongs to the day it begins on")
     tz: str = Field("UTC", description="Time zone of hours and days")
@@ -135,10 +137,10 @@ class ChannelSettings(_Section):
     cards_per_interval: int | None = Field(None, ge=0, description="New cards per interval; the rest is a digest")
     interval_minutes: int | None = Field(None, ge=1, description="Length of that interval")
     tz: str | None = Field(None, description="Time zone of the channel: Europe/Berlin")
-    quiet: str | None = Field(None, pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", description="Quiet "
+    quiet: str | None = Field(None, pattern=HOURS, description="Quiet "
                               "hours, local: 20:00-07:00; only P1 is posted")  # fmt: skip
     quiet_days: tuple[Weekday, ...] | None = Field(None, description="Days that are quiet as a whole")
-    daily_at: str | None = Field(None, pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$", description="Local time of the daily "
+    daily_at: str | None = Field(None, pattern=CLOCK_TIME, description="Local time of the daily "
                                  "message; empty: none")  # fmt: skip
     pictures: bool | None = Field(None, description="The daily message has a chart as a picture, where possible")
 
@@ -152,10 +154,10 @@ class AttentionSettings(_Section):
     """How much a channel hears, and when. Cards per interval are in ``routing``."""
 
     tz: str = Field("UTC", description="Time zone of channels that name none")
-    quiet: str = Field("", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", description="Quiet hours, "
+    quiet: str = Field("", pattern=HOURS, description="Quiet hours, "
                        "local: 20:00-07:00; only P1 is posted")  # fmt: skip
     quiet_days: tuple[Weekday, ...] = Field((), description="Days that are quiet as a whole")
-    daily_at: str = Field("09:00", pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$", description="Local time of the daily message, "
+    daily_at: str = Field("09:00", pattern=CLOCK_TIME, description="Local time of the daily message, "
                           "from a channel's second day on; empty: none")  # fmt: skip
     pictures: bool = Field(True, description="The daily message has a chart as a picture, where possible")
     promise_minutes: int = Field(5, ge=1, description="No P1 is posted later than this after it was stored: measured")
@@ -176,8 +178,8 @@ class CauseSettings(_Section):
     template_tags: tuple[str, ...] = Field(
         (), description="Tags that name the module or template, before the known ones"
     )
-    organisation_rules: tuple[str, ...] = Field((), description="Rule uid patterns that one organisation policy fixes in "
-                                                "all accounts; only where no playbook does")  # fmt: skip
+    organisation_rules: tuple[str, ...] = Field((), description="Rule uid patterns that one organisation policy "
+                                                "fixes in all accounts; only where no playbook does")  # fmt: skip
 
 
 class RuleMatch(_Section):
