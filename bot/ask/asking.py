@@ -6,6 +6,9 @@ from bot.ask.marks import COUNTED, Marks, NotUnderstood
 from bot.ask.reading import Mark, Span
 
 
+_PACE = frozenset({"slowest", "fastest", "quickest"})
+
+
 class Asking(Marks):
     def _kind(self) -> None:
         out, marks = self.out, self.marks
@@ -20,6 +23,10 @@ class Asking(Marks):
         how_long = self._of("how_long")
         if not out.measure and (kinds & {"average", "median", "old"} or how_long):
             self._average(kinds)
+        if not out.measure and out.order and any(self._word(m.start) in _PACE for m in marks) and "closed" in kinds:
+            out.measure = "mttr"  # "which team is slowest to fix"
+        if out.measure == "sla_rate" and out.order and any(self._word(m.start) in {"best", "worst"} for m in marks):
+            out.order = "least" if out.order == "most" else "most"  # the best rate is the highest
         if not out.of:
             out.of = self._counted()
         if uid:
@@ -112,7 +119,7 @@ class Asking(Marks):
             if mark.dim == "resource_type" or mark.kind == "family":
                 return "resource" if how or yes_no else "finding"
             if mark.kind == "noun":
-                return COUNTED.get(mark.dim, "finding")
+                return COUNTED[mark.dim]
             return "finding"
         return "finding"
 

@@ -15,6 +15,7 @@ _CLOSED_MEASURES = frozenset({"mttr", "median_ttr", "sla_rate", "late_rate"})
 
 
 def build(parsed: Parsed, now: datetime) -> p.PostureQuery:
+    _overdue_then(parsed)
     kind = p.Kind(parsed.kind or "list")
     if kind is p.Kind.DETAIL:
         return p.PostureQuery(kind=kind, uid=parsed.uid)
@@ -44,9 +45,21 @@ def build(parsed: Parsed, now: datetime) -> p.PostureQuery:
         made |= {"of": "finding", "order": order, "limit": parsed.limit or None}
         if parsed.order in ("most", "least"):
             raise NotUnderstood("The most of what? Ask which team, account or rule has the most.")
+    if parsed.of == "requirement" and kind is p.Kind.COUNT:
+        made["within"] = next(
+            (f.values[0] for f in parsed.filters if f.key == "framework" and len(f.values) == 1 and not f.negated), ""
+        )
     if parsed.of == "cve" and kind is p.Kind.COUNT and not any(_says(c, "type") for c in where):
         made["where"] = (*where, p.In(field="type", values=("vulnerability",)))
     return p.PostureQuery.model_validate(made)
+
+
+def _overdue_then(parsed: Parsed) -> None:
+    """What was closed and overdue was closed late: overdue itself is of open ones only."""
+    closed = "resolved" in parsed.status or any(s.verb == "closed" for s in parsed.spans)
+    for one in parsed.filters:
+        if closed and one.key == "overdue" and one.condition == p.Is(field="overdue"):
+            one.key, one.condition = "late", p.Is(field="fixed_late")
 
 
 def _says(condition: p.Condition, name: str) -> bool:

@@ -59,10 +59,22 @@ class Filters(Marks):
     def _lacks(self, mark: Mark, n: int) -> bool:
         """``no environment``, ``lack a data class``: the value is missing."""
         said = {self._word(at) for at in range(mark.start, mark.end)}
-        if not said & {"no", "without", "lack", "lacks", "lacking", "missing", "never"}:
+        before = self.marks[n - 1] if n else None
+        if (
+            said & {"missing", "empty", "set", "unset", "null", "unknown"}
+            and before is not None
+            and before.kind == "noun"
+            and before.dim in _LACKED
+        ):
+            before.kind, mark.kind = "missing", "filler"  # "where env is missing"
+            return True
+        gap = {self._word(at) for at in range(mark.end, mark.end + 3)}
+        if not said & {"no", "without", "lack", "lacks", "lacking", "missing", "never"} and not (
+            "not" in said and gap & {"have", "has", "carry", "carries"}
+        ):
             return False
         noun = next((m for m in self.marks[n + 1 :] if m.kind not in {"exists", "filler", "dedupe"}), None)
-        if noun is None or noun.kind != "noun" or noun.start - mark.end > 2 or noun.dim not in _LACKED:
+        if noun is None or noun.kind != "noun" or noun.start - mark.end > 3 or noun.dim not in _LACKED:
             return False
         noun.kind = "missing"
         return True
@@ -123,6 +135,8 @@ class Filters(Marks):
             raise NotUnderstood("I am not sure which of these go together. Please ask for one after the other.")
         if same is not None and one.key in {"framework", "requirement"} and self._both(mark) and not one.negated:
             same = None  # a finding can count under both
+        if same is not None and one.key in {"cve", "rule", "package", "requirement"} and self._both(mark):
+            raise NotUnderstood("On the same thing at once? I can only take both together. Please ask one by one.")
         if same is not None and isinstance(same.condition, p.In | p.Not) and one.values and same.values:
             values = tuple(dict.fromkeys((*same.values, *one.values)))
             made: p.Condition = p.In(field=one.key, values=values)

@@ -21,11 +21,19 @@ class Grouping(Filters):
                 elif noun is not None and after is not None and after.kind == "neg" and self._agent(mark):
                     noun.kind = "filler"  # "reported by tools other than Wiz"
                     self._take(mark)
+                elif (
+                    noun is not None
+                    and self._word(mark.start) == "across"
+                    and any(m.kind in {"how", "exists"} for m in marks[:n])
+                ):
+                    noun.kind = "filler"  # "how many … do we have across our clouds"
+                    self._take(mark)
                 elif noun is not None and noun.dim in {"finding", "problem"}:
                     self._take(mark)  # "top 3 teams by findings fixed late"
                 elif noun is not None and noun.dim in GROUPS:
                     self._group(noun)
                     self._take(mark)
+                    self._one_group(noun, marks)
                 elif noun is not None:
                     raise NotUnderstood(f"Findings cannot be grouped by {noun.said}.")
         ranks = [m for m in self._free() if m.kind in {"most", "least"}]
@@ -41,7 +49,8 @@ class Grouping(Filters):
             ):
                 before.pop()
                 lead = before[-1]
-            if lead is not None and lead.kind in {"value", "framework", "product", "status"} and len(before) == 1:
+            alone = {"value", "framework", "product", "status", "most", "least", "number"}
+            if lead is not None and lead.kind in alone and len(before) == 1:
                 before, lead = [], None
             close = lead is not None and mark.start - lead.end <= 4
             asked = lead is not None and close and lead.kind in {"which", "top", "split", "list", "who"}
@@ -69,6 +78,8 @@ class Grouping(Filters):
             self.out.by = "status"  # split between new and in progress
             for mark in statuses[-2:]:
                 self._take(mark)
+        self._things(marks, ranks)
+        self._who(marks)
         overdue = [m for m in marks if m.kind == "order" and m.values[0] == "overdue"]
         if not self.out.by and (ranks or overdue) and any(m.kind == "who" for m in marks):
             self.out.by = "team"
@@ -97,6 +108,40 @@ class Grouping(Filters):
                 raise NotUnderstood("The most of what? Say which: “which team has the most …”.")
         self._dedupe()
 
+    def _one_group(self, noun: Mark, marks: list[Mark]) -> None:
+        """``by team and severity`` is asked back."""
+        behind = [m for m in marks if m.start >= noun.end][:2]
+        if len(behind) == 2 and behind[0].kind == "and" and behind[1].kind == "noun" and behind[1].dim in GROUPS:
+            if self._near(noun, behind[0]) and self._near(behind[0], behind[1]):
+                raise NotUnderstood(f"By {noun.said} or by {behind[1].said}? One at a time, please.")
+
+    def _things(self, marks: list[Mark], ranks: list[Mark]) -> None:
+        """``top 10 machines``: single things by how much they have."""
+        for top in marks:
+            if self.out.by or top.kind != "top" or self._word(top.start) != "top":
+                continue
+            following = [m for m in marks if m.start >= top.end and m.kind not in {"number", "filler"}]
+            thing = following[0] if following else None
+            if thing is None or thing.start - top.end > 2:
+                continue
+            if thing.kind == "family" or (thing.dim == "resource_type" and thing.kind == "value"):
+                self.out.by, self.out.order = "resource", "most"
+            elif thing.kind == "noun" and thing.dim == "resource":
+                self._group(thing)
+
+    def _who(self, marks: list[Mark]) -> None:
+        """``who reports criticals`` are products, ``who owns them`` teams; persons are not in the data."""
+        who = next((m for m in marks if m.kind == "who"), None)
+        if who is None or self.out.by or any(m.kind == "uid" for m in marks):
+            return
+        words = {self._word(at) for at in range(who.end, min(who.end + 4, len(self.words)))}
+        if words & {"reports", "report", "reported", "found", "finds", "detects", "detected", "flags", "flagged"}:
+            self.out.by = "product"
+        elif words & {"owns", "own", "has", "have", "holds"}:
+            self.out.by = "team"
+        else:
+            raise NotUnderstood("I know teams and products, not persons. Which of them do you mean?")
+
     def _agent(self, by: Mark) -> bool:
         """Whether "by" names who did it."""
         return self._word(by.start) == "by" and self._word(by.start - 1) in {
@@ -111,6 +156,8 @@ class Grouping(Filters):
         thing = next((m for m in marks if m.start >= rank.end and (m.dim == "type" or m.kind == "noun")), None)
         if thing is not None and thing.kind == "value":
             return "cve" if thing.values == ("vulnerability",) else "rule"
+        if thing is not None and thing.dim in GROUPS:
+            return thing.dim
         return "rule" if thing is not None and thing.dim in {"finding", "problem"} else ""
 
     def _valued(self, noun: Mark, after: Mark) -> bool:
@@ -170,7 +217,10 @@ class Grouping(Filters):
             self._take(mark)
         tops = self._of("top")
         for mark in self._of("number"):
-            around = [m for m in (*tops, *orders) if 0 <= mark.start - m.end <= 2 or 0 <= m.start - mark.end <= 2]
+            ranks = [m for m in self.marks if m.kind in {"most", "least"}]
+            around = [
+                m for m in (*tops, *orders, *ranks) if 0 <= mark.start - m.end <= 2 or 0 <= m.start - mark.end <= 2
+            ]
             which = [m for m in self.marks if m.kind in {"which", "list"} and 0 <= mark.start - m.end <= 2]
             ranked = self.out.by and self.out.order
             if (

@@ -64,6 +64,12 @@ COUNTED = {
     "product": "product",
     "rule": "rule",
     "cve": "cve",
+    "requirement": "requirement",
+    "framework": "framework",
+    "env": "env",
+    "provider": "provider",
+    "resource_type": "resource_type",
+    "data_class": "data_class",
     "package": "package",
 }
 

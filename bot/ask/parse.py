@@ -41,7 +41,6 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         self.out.filters += self._filters(self._free())
         self._states()
         self._spans()
-        self._overdue_then()
         self._contradiction()
         self._kind()
         return self.out

@@ -14,6 +14,9 @@ _NOUNS = {
     "account": ("account", "accounts"), "team": ("team", "teams"), "app": ("app", "apps"), "rule": ("rule", "rules"),
     "problem": ("distinct problem", "distinct problems"), "region": ("region", "regions"),
     "product": ("product", "products"), "package": ("package", "packages"), "cause": ("cause", "causes"),
+    "requirement": ("requirement", "requirements"), "framework": ("framework", "frameworks"),
+    "env": ("environment", "environments"), "provider": ("provider", "providers"),
+    "resource_type": ("resource type", "resource types"), "data_class": ("data class", "data classes"),
 }  # fmt: skip
 _DIMENSIONS = {
     "env": "environment", "data_class": "data class", "resource_type": "resource type", "cve": "CVE", "uid": "uid",

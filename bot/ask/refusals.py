@@ -67,6 +67,11 @@ _ORDER_LATER = re.compile(
     r"our|your|both|everyone|us)\b",
     re.IGNORECASE,
 )
+_HANDED = re.compile(
+    rf"^(?:{_POLITE}[\s,]+)*(?:give|hand|pass|move|shift)\b(?! me\b| us\b).{{3,}}\bto\b(?! me\b| us\b)|"
+    rf"^(?:{_POLITE}[\s,]+)*(?:archive|triage|acknowledge|ack|ask)\b(?! for\b| about\b)",
+    re.IGNORECASE,
+)
 _SAID_LATER = re.compile(
     r"(?:\band|\bthen|,)\s+(?:please\s+|then\s+|also\s+)*(?:suppress|mute|assign|close(?! to)|export|e-?mail|"
     r"send|approve|delete|"
@@ -100,8 +105,8 @@ _STEER = re.compile(
     r"jailbreak|dan mode|sudo mode)\b|"
     r"\b(?:just|simply|always|only)?\s*(?:say|answer|reply|respond|output|return|report|write|"
     r"state)\s+(?:with\s+|just\s+|only\s+|that\s+)*"
-    r"(?:[\"']?\d+[\"']?|zero|none|nothing|no findings|there are (?:no|none|\d+)|all (?:clear|good|is well|"
-    r"resolved)|yes|no|ok)\b|"
+    r"(?:[\"']?\d+[\"']?|\"x+\"|zero|none|nothing|no findings|there are (?:no|none|\d+)|all (?:clear|good|is well|"
+    r"resolved)|yes|no|ok)(?!\w)|"
     r"\b(?:system|assistant|admin)\s*:\s|</?(?:system|data|user|instructions?|prompt)>|\bthe (?:right|correct|"
     r"true) answer is\b|"
     r"\bas an? (?:admin|administrator|superuser|root|ciso|owner)\b|\bnew (?:rule|instruction|policy)s?\b|"
@@ -129,7 +134,13 @@ def order(text: str) -> bool:
     """Whether the question asks for an act."""
     for sentence in re.split(r"(?<=[.!?;:])\s+|\n+", without_quotes(text)):
         said = sentence.strip(" ,-–\t")
-        if _ORDER.match(said) or _ORDER_BARE.match(said) or _ORDER_LATER.search(said) or _SAID_LATER.search(said):
+        if (
+            _ORDER.match(said)
+            or _ORDER_BARE.match(said)
+            or _ORDER_LATER.search(said)
+            or _HANDED.match(said)
+            or _SAID_LATER.search(said)
+        ):
             return True
     return False
 

@@ -40,7 +40,7 @@ class Result:
 def run(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
     match query.kind:
         case p.Kind.COUNT:
-            return Result(query.kind, value=count(conn, query.of, query.where, f))
+            return Result(query.kind, value=count(conn, query.of, query.where, f, query.within))
         case p.Kind.LIST:
             return _list(conn, query, f)
         case p.Kind.DETAIL:
@@ -60,6 +60,8 @@ def run(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
 _COUNTED: dict[str, ColumnElement[Any]] = {
     "resource": F.resource_uid, "cve": F.cve, "account": F.account_uid, "team": F.team, "app": F.app,
     "rule": F.rule_uid, "region": F.region, "product": F.product, "package": F.package, "cause": F.cause_id,
+    "provider": F.provider, "resource_type": F.resource_type, "data_class": F.data_class,
+    "env": case((F.environment != "unknown", F.environment), else_=""),
     "problem": F.resource_uid + literal("\x1f") + F.rule_uid,
 }  # fmt: skip
 
@@ -72,7 +74,13 @@ def _counter(of: str) -> ColumnElement[Any]:
     return func.count(distinct(case((column != "", column))))
 
 
-def count(conn: Connection, of: str, where: Sequence[p.Condition], f: Frame) -> int:
+def count(conn: Connection, of: str, where: Sequence[p.Condition], f: Frame, within: str = "") -> int:
+    if of in _MANY:
+        word, _, source = _group(of)
+        found = sql.where(where, f)
+        if within:
+            found = and_(found, word.in_(select(CONTROL_SETS.c.requirement).where(CONTROL_SETS.c.standard == within)))
+        return int(conn.execute(select(func.count(distinct(word))).select_from(source).where(found)).scalar_one())
     query = select(_counter(of)).select_from(FINDINGS).where(sql.where(where, f))
     return int(conn.execute(query).scalar_one())
 

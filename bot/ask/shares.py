@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bot.ask import lexicon
 from bot.ask.marks import FILTERS, STATES, NotUnderstood
 from bot.ask.reading import Parsed, Span
 from bot.ask.states import States
-
 
 _A_SHARE = frozenset({"what", "which", "the", "a", "their", "its", "our"})
 
@@ -18,7 +18,13 @@ class Shares(States):
         for mark in percents:
             self._take(mark)
             lead = self._word(mark.start - 1)
-            if self._word(mark.start) == "share" and self._word(mark.end) != "of" and lead not in _A_SHARE:
+            first = mark.start == 0
+            if (
+                self._word(mark.start) == "share"
+                and self._word(mark.end) != "of"
+                and lead not in _A_SHARE
+                and not first
+            ):
                 raise NotUnderstood("Do you mean a share in percent? Say “what share of … is …”.")
         timely = self._of("intime", "late")
         if timely:
@@ -43,6 +49,7 @@ class Shares(States):
             and (m.kind in FILTERS or m.kind in STATES or m.kind in {"found", "time", "mine", "new"})
         ]
         before = [m for m in self._free() if m.end <= percents[0].start and (m.kind in FILTERS or m.kind in STATES)]
+        among = next((at for at in range(start, len(self.words)) if self._word(at) in {"among", "amongst"}), None)
         copula = None
         for at in range(start, len(self.words)):
             if self._word(at) in {
@@ -81,13 +88,29 @@ class Shares(States):
                 ):
                     copula = at
                     break
-        if copula is None:
+        if among is not None:
+            whole = [m for m in conditions if m.start > among] + before
+            part = [m for m in conditions if m.end <= among]
+        elif copula is None:
             whole, part = conditions[:-1], conditions[-1:]
         else:
             whole = [m for m in conditions if m.end <= copula] + before
             part = [m for m in conditions if m.start >= copula]
             if not part:
                 whole, part = whole[:-1], whole[-1:]
+        for mark in self._of("spoken"):
+            if mark in whole or copula is None or mark.end > copula:
+                continue
+            # "what percentage of the S3 buckets' findings is public": the kind of thing stays in the whole
+            mark.kind = "family" if mark.values and mark.values[0] in lexicon.FAMILIES else "value"
+            whole = [*whole, mark]
+        thing = next(
+            (m for m in self.marks if m.start >= start and (m.kind in {"noun", "family"} or m.dim == "type")), None
+        )
+        if thing is not None and (thing.kind == "family" or thing.dim in {"resource", "team", "account", "app"}):
+            behind = self._word(thing.end)
+            if behind not in {"finding", "findings", "issues", "alerts", "problems"} and start:
+                raise NotUnderstood("I know the things that have findings, not all there are. Ask of which findings.")
         if not part:
             raise NotUnderstood("The percentage of what? Say “what percentage of … is …”.")
         sub = Parsed()

@@ -138,13 +138,6 @@ class States(Filters):
             elif one.kind == "new" and not any(s.verb == "found" for s in self.out.spans):
                 self.out.status.append("new")
 
-    def _overdue_then(self) -> None:
-        """What was closed and overdue was closed late: overdue itself is of open ones only."""
-        closed = "resolved" in self.out.status or any(s.verb == "closed" for s in self.out.spans)
-        for one in self.out.filters:
-            if closed and one.key == "overdue" and one.condition == p.Is(field="overdue"):
-                one.key, one.condition = "late", p.Is(field="fixed_late")
-
     def _past_tense(self) -> bool:
         return any(self._word(at) in {"were", "was"} for at in range(len(self.words))) or any(
             self._word(at) == "as" and self._word(at + 1) == "of" for at in range(len(self.words))

@@ -90,7 +90,7 @@ def _rules(conn: Connection, may: Any) -> tuple[Rule, ...]:
 
 def make_rule(uid: str, title: str, types: Iterable[str]) -> Rule:
     words = words_of(title)
-    negative = bool(_NEGATIVE & set(words)) or any(word.startswith("un") for word in words)
+    negative = bool(NEGATIVE & set(words)) or any(word.startswith("un") for word in words)
     return Rule(uid, title, frozenset(types), stems_of(words), negative)
 
 
@@ -113,7 +113,7 @@ def lookup(conn: Connection, rights: Rights, word: str) -> dict[str, set[str]]:
 
 # --- words of rules --------------------------------------------------------------------------------------------------
 
-_NEGATIVE = frozenset({"no", "not", "disabled", "without", "missing", "below", "lacks", "off", "never"})
+NEGATIVE = frozenset({"no", "not", "disabled", "without", "missing", "below", "lacks", "off", "never"})
 _SMALL = frozenset(
     [
         "a",
@@ -173,7 +173,10 @@ _SAME: Mapping[str, tuple[str, ...]] = {
     "mounting": ("mount",), "mounted": ("mount",), "granting": ("grant",), "grants": ("grant",), "k8s": ("kubernetes",),
     "beaconing": ("command", "control"), "beacons": ("command", "control"), "escalations": ("escalation",),
     "privileges": ("privilege",), "countries": ("country",), "travelled": ("travel",), "traveling": ("travel",),
-    "logins": ("sign",), "login": ("sign",), "backups": ("backup",),
+    "logins": ("sign",), "connect": ("connection",), "connecting": ("connection",), "connected": ("connection",),
+    "accept": ("accept",), "accepting": ("accept",), "accepted": ("accept",), "accepts": ("accept",), "keys": ("key",),
+    "runtimes": ("runtime",), "requiring": ("require",), "requires": ("require",), "required": ("require",),
+    "rotations": ("rotation",), "outgoing": ("outbound",), "login": ("sign",), "backups": ("backup",),
 }  # fmt: skip
 # Words of titles that say what kind of thing it is about: one of them alone names no rule.
 GENERIC = frozenset(
@@ -271,7 +274,7 @@ def words_of(text: str) -> list[str]:
 def stems_of(words: Iterable[str]) -> tuple[str, ...]:
     found: list[str] = []
     for word in words:
-        if word not in _SMALL and word not in _NEGATIVE:
+        if word not in _SMALL and word not in NEGATIVE:
             found += stem(word)
     return tuple(found)
 

@@ -38,7 +38,8 @@ Flag = Literal["open", "exposed", "kev", "exploitable", "fixable", "overdue", "f
 Moment = Literal["first_seen", "resolved_at", "suppressed_at", "last_seen", "due"]
 Number = Literal["age_days", "overdue_days", "due_in_days", "cvss", "epss"]
 Countable = Literal[
-    "finding", "resource", "cve", "account", "team", "app", "rule", "problem", "region", "product", "package", "cause"
+    "finding", "resource", "cve", "account", "team", "app", "rule", "problem", "region", "product", "package", "cause",
+    "requirement", "framework", "env", "provider", "resource_type", "data_class",
 ]  # fmt: skip
 Measure = Literal[
     "count", "mttr", "median_ttr", "avg_age", "median_age", "oldest_age", "percent", "sla_rate", "net", "change"
@@ -117,7 +118,7 @@ class PostureQuery(_Frozen):
     of: Countable = "finding"
     where: tuple[Condition, ...] = ()
     by: Dimension | None = None
-    within: str = ""  # of a breakdown by requirement: only those of this framework
+    within: str = ""  # of a breakdown by or count of requirements: only those of this framework
     measure: Measure = "count"
     base: tuple[Condition, ...] = ()  # of a percentage: of what
     order: Literal["most", "least", "oldest", "newest", "overdue", "severe"] | None = None
