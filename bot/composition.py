@@ -251,6 +251,7 @@ async def serve(
         engine.stewardship.wake_due,
         engine.approvals.expire_due,
         engine.standings.tick,
+        engine.answers.tidy,
         checkpoints.tick,
         siem.tick,
         webhooks.tidy,

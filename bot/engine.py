@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bot.ask.service import Ask
     from bot.domain.ids import Clock, IdSource
     from bot.governance.controls import Controls
     from bot.governance.delegations import Delegations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bot.remediation.planning import Planner
     from bot.remediation.standing import Standings
     from bot.remediation.why import Whys
+    from bot.reports.answers import Answers
     from bot.reports.board import Board
     from bot.settings import Settings
     from bot.store.database import Database
@@ -37,6 +39,29 @@ class Engine:
     planner: Planner
     approvals: Approvals
     executor: Executor
+    _answers: Answers | None = field(default=None, init=False)
+    _ask: Ask | None = field(default=None, init=False)
+
+    @property
+    def ask(self) -> Ask:
+        """One for the life of the engine: it keeps the company's words for a while."""
+        from bot.ask.service import Ask
+        from bot.reports.turns import StoredTurns
+
+        if self._ask is None:
+            self._ask = Ask(self.db, self.settings, self.clock, StoredTurns(self.db, self.clock))
+        return self._ask
+
+    @property
+    def answers(self) -> Answers:
+        from bot.reports.about import About
+        from bot.reports.answers import Answers
+        from bot.reports.turns import StoredTurns
+
+        if self._answers is None:
+            about, turns = About(self.board, self.approvals), StoredTurns(self.db, self.clock)
+            self._answers = Answers(self.db, self.settings, self.ask, about, turns, self.clock, self.ids)
+        return self._answers
 
     @property
     def controls(self) -> Controls:
