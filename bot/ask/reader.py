@@ -337,7 +337,8 @@ class Reader:
             and (
                 m.kind in {"family", "rule", "spoken"}
                 or (m.kind == "noun" and m.dim in {"finding", "problem", "resource"})
-                or m.dim in {"type", "severity"}
+                or m.dim in {"type", "severity", "resource_type"}
+                or (m.kind == "noun" and found.words[mark.start].word == "their")
             )
             for m in found.marks
         )

@@ -30,7 +30,7 @@ class Rules:
         stems = [s for at in sorted(told) for s in _stems(found.words[at].word) if s in self.vocabulary.stems]
         types = {value for m in marks if m.dim == "resource_type" for value in self._types(m)}
         flags = [m for m in marks if m.kind == "flag" and m.dim == "exposed"]
-        chosen = self._chosen(set(stems), found, types) or self._covered(found)
+        chosen = self._chosen(set(stems), found, types) or self._covered(found, frozenset(types))
         if not chosen and public and len(told) == sum(m.end - m.start for m in public):
             if types or any(m.kind == "noun" and m.dim == "resource" for m in marks) or not types:
                 for mark in public:  # nothing is called public here: reachable from the internet
@@ -71,14 +71,14 @@ class Rules:
             and set(_stems(token.word)) & title
         ]
 
-    def _covered(self, found: Scan) -> list[Rule]:
+    def _covered(self, found: Scan, types: frozenset[str] = frozenset()) -> list[Rule]:
         """The rule whose title the question has nearly whole: four words of it in five."""
         said = {s for token in found.words if not token.quoted for s in _stems(token.word)}
         best: list[Rule] = []
         most = 0.0
         for rule in self.vocabulary.rules:
             title = set(rule.stems)
-            hits = len(title & said)
+            hits = len(title & said) + bool(types & rule.types and len(title & said) > 2)
             if hits < 3 or hits < 0.75 * len(title) or not (title & said) - _COMMON_THINGS:
                 continue
             if hits > most:

@@ -173,7 +173,7 @@ _SAME: Mapping[str, tuple[str, ...]] = {
     "mounting": ("mount",), "mounted": ("mount",), "granting": ("grant",), "grants": ("grant",), "k8s": ("kubernetes",),
     "beaconing": ("command", "control"), "beacons": ("command", "control"), "escalations": ("escalation",),
     "privileges": ("privilege",), "countries": ("country",), "travelled": ("travel",), "traveling": ("travel",),
-    "logins": ("sign",), "connect": ("connection",), "connecting": ("connection",), "connected": ("connection",),
+    "logins": ("sign",), "readable": ("read",), "connect": ("connection",), "connecting": ("connection",), "connected": ("connection",),
     "accept": ("accept",), "accepting": ("accept",), "accepted": ("accept",), "accepts": ("accept",), "keys": ("key",),
     "runtimes": ("runtime",), "requiring": ("require",), "requires": ("require",), "required": ("require",),
     "rotations": ("rotation",), "outgoing": ("outbound",), "login": ("sign",), "backups": ("backup",),
@@ -300,9 +300,9 @@ def near(word: str, choices: Iterable[str]) -> list[str]:
     best: list[str] = []
     nearest = allowed + 1
     for choice in choices:
-        if abs(len(choice) - length) > allowed or len(choice) < 4:
+        if abs(len(choice) - length) > allowed or len(choice) < 3:
             continue
-        if length == 3 and choice[0] != word[0]:
+        if min(length, len(choice)) == 3 and (choice[0] != word[0] or length == len(choice)):
             continue
         distance = OSA.distance(word, choice, score_cutoff=allowed)
         if distance < nearest:
