@@ -26,7 +26,8 @@ from .policy import ACTIONS, STRANGER, Policy, PolicyVerdict, apart
 from .worlds import VOCABULARY
 
 NOWHEN = datetime(2000, 1, 1, tzinfo=UTC)  # nothing here depends on the time
-WITHOUT_PLAN = frozenset({"review", "snooze", "pass_on", "accept_risk", "freeze", "delegate"})
+WITHOUT_PLAN = frozenset({"review", "snooze", "pass_on", "accept_risk", "freeze", "delegate",
+                          "suggest_silence", "silence", "silence_p1", "regroup"})  # fmt: skip
 _BOOL = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 Value = str | bool | int | tuple[str, ...]
 

@@ -28,11 +28,15 @@ DEFAULT_APPROVERS = "cloud-approvers"
 STRANGER = "p-"  # prefix of the principals made at first sight: nobody vouches for them
 ACTIONS = frozenset(
     {"review", "request", "undo_request", "approve", "reject", "cancel", "execute", "snooze", "pass_on", "accept_risk",
-     "freeze", "break_glass", "review_glass", "delegate", "pre_approve"}
+     "freeze", "break_glass", "review_glass", "delegate", "pre_approve", "suggest_silence", "silence", "silence_p1",
+     "regroup"}
 )  # fmt: skip
 _DECIDING = frozenset({"approve", "reject", "execute", "pre_approve"})
 # A permit of every action does not turn these on: the owner's policy has to name them.
-_BY_NAME = frozenset({"pre_approve"})
+_BY_NAME = frozenset({"pre_approve", "silence", "silence_p1"})
+_KNOWN_MAY = frozenset(
+    {"request", "undo_request", "snooze", "pass_on", "delegate", "suggest_silence", "regroup"}
+)  # by the built-in policy
 _HERE = Path(__file__).parent
 _GROUP = re.compile(r'Group::"((?:[^"\\]|\\.)*)"')
 
@@ -117,7 +121,7 @@ class Policy:
         """Who may, in words, as far as groups say it."""
         if not self.offers(action):
             return ()
-        if action in {"request", "undo_request", "snooze", "pass_on", "delegate"} and not self._settings.policies:
+        if action in _KNOWN_MAY and not self._settings.policies:
             return ("anyone listed in gatehouse.yml",)
         rule = self.rule_for(plan) if plan else ApprovalRule(name=DEFAULT_DENY)
         groups = rule.groups or self._named
@@ -244,6 +248,8 @@ _WORDS = {
     "break_glass": "break the glass", "review_glass": "review a broken glass",
     "delegate": "let another vote in their stead",
     "pre_approve": "approve later plans in advance",
+    "suggest_silence": "write or end a suppression rule", "silence": "activate a suppression rule",
+    "silence_p1": "activate a suppression rule that may hide P1", "regroup": "split or merge causes",
 }  # fmt: skip
 
 

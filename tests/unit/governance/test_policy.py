@@ -17,7 +17,8 @@ from bot.settings import GovernanceRule, GovernanceSettings
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BUILT_IN = (Path(module.__file__).parent / "gatehouse.cedar").read_text("utf-8")
 ANYTHING = '@id("anything") permit (principal, action, resource);'
-BY_NAME = '@id("named") permit (principal, action == Action::"pre_approve", resource);'
+BY_NAME = '@id("named") permit (principal, action in [Action::"pre_approve", Action::"silence", '
+BY_NAME += 'Action::"silence_p1"], resource);'
 
 
 def actor(name: str = "ann", groups: tuple[str, ...] = (), **odd: bool) -> Actor:
