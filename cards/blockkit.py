@@ -4,7 +4,8 @@ Rules
 - Too long is cut with "…", too many is cut with a line that says so; nothing raises.
 - Text from outside is escaped (& < >), cannot mention, link, format itself, become an emoji or a quote, and loses
   control, bidirectional-override and invisible characters (``foreign.py``). Only ``Who`` and ``When`` make markup.
-- Only header, section, fields, actions, context, divider and input: what every client shows.
+- Only header, section, fields, actions, context, divider and input: what every client shows. Answers to questions
+  also have a table and feedback buttons in messages, which are lines and buttons elsewhere.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from .model import (
     Choose,
     Code,
     Facts,
+    Feedback,
+    Grid,
     Line,
     Part,
     Rule,
@@ -43,6 +46,7 @@ HEADER, SECTION, FIELD, FIELDS, CONTEXT, LABEL = 150, 3000, 2000, 10, 2000, 75
 ACTIONS, VALUE, URL, ID, OPTION_VALUE, OPTIONS, PLACEHOLDER, INPUT_LABEL = 25, 2000, 3000, 255, 150, 100, 150, 2000
 MODAL_TITLE, METADATA, MESSAGE_TEXT, RADIOS = 24, 3000, 3900, 10
 BULLETS_PER_BLOCK = 10
+TABLE_ROWS, TABLE_CELLS, TABLE_TEXT = 100, 20, 10_000  # with the head row; of all cells together
 NOTHING = "–"
 
 _MARKUP_START = re.compile(r"<(?=[!@#]|https?:|mailto:|tel:)", re.I)
@@ -265,6 +269,52 @@ def _input(part: Choose | Ask) -> list[Block]:
     return [{**block, "element": element}]
 
 
+def _table(grid: Grid) -> Block | None:
+    """Cells are raw text, which Slack formats in no way. None where it does not fit into one table."""
+    if not grid.columns or not grid.rows or len(grid.columns) > TABLE_CELLS:
+        return None
+    width = len(grid.columns)
+    room = TABLE_TEXT // ((min(len(grid.rows), TABLE_ROWS - 1) + 1) * width)
+    rows = [grid.columns, *(row[:width] + ("",) * (width - len(row)) for row in grid.rows[: TABLE_ROWS - 1])]
+    cells = [[{"type": "raw_text", "text": plain(cell, max(room, 2))["text"]} for cell in row] for row in rows]
+    align = [{"align": "right" if n in grid.right else "left", "is_wrapped": n not in grid.right} for n in range(width)]
+    return {"type": "table", "column_settings": align, "rows": cells}
+
+
+def _grid_lines(grid: Grid) -> Bullets:
+    """The same without a table: one line a row."""
+    items: list[Line] = []
+    for row in grid.rows:
+        cells = [f"{name}: {cell}" for name, cell in zip(grid.columns, row, strict=False) if cell]
+        items.append((" · ".join(cells),))
+    return Bullets(tuple(items))
+
+
+def _feedback(part: Feedback) -> Block:
+    sides = {
+        "positive_button": ("Good answer", part.up),
+        "negative_button": ("Bad answer", part.down),
+    }
+    buttons = {
+        key: {"text": plain(said, LABEL), "value": value, "accessibility_label": said}
+        for key, (said, value) in sides.items()
+    }
+    element: Block = {"type": "feedback_buttons", "action_id": cut(part.action, ID), **buttons}
+    return {"type": "context_actions", "elements": [element]}
+
+
+def _rich(part: Grid | Feedback, blocks: list[Block], *, message: bool) -> list[Block]:
+    """What messages alone can have, and what stands for it elsewhere. One table a message is Slack's limit."""
+    if isinstance(part, Feedback):
+        up, down = (
+            Button(part.action, "👍", part.up, spoken="Good answer"),
+            Button(part.action, "👎", part.down, spoken="Bad answer"),
+        )
+        return [_feedback(part)] if message else _actions((up, down))
+    table = _table(part) if message and not any(block["type"] == "table" for block in blocks) else None
+    return [table] if table else _bullets(_grid_lines(part))
+
+
 def _part(part: Part) -> list[Block]:
     match part:
         case Facts():
@@ -282,14 +332,18 @@ def _part(part: Part) -> list[Block]:
             return [{"type": "divider"}]
         case Choose() | Ask():
             return _input(part)
+        case Grid() | Feedback():
+            return _rich(part, [], message=False)
 
 
-def _blocks(card: Card, limit: int, *, header: bool, inputs: bool) -> list[Block]:
+def _blocks(card: Card, limit: int, *, header: bool, inputs: bool, rich: bool = False) -> list[Block]:
     top: list[Block] = [{"type": "header", "text": plain(card.title, HEADER)}] if header else []
     top += _section(line_text(card.status, SECTION))
     body: list[Block] = []
     for part in card.body:
-        if inputs or not isinstance(part, Choose | Ask):
+        if rich and isinstance(part, Grid | Feedback):
+            body += _rich(part, body, message=True)
+        elif inputs or not isinstance(part, Choose | Ask):
             body += _part(part)
     foot = [_context(text) for line in card.footer[:10] if (text := line_text(line, CONTEXT))]
     room = limit - len(top) - len(foot)
@@ -309,10 +363,14 @@ def _blocks(card: Card, limit: int, *, header: bool, inputs: bool) -> list[Block
     return blocks
 
 
-def message(card: Card) -> dict[str, Any]:
-    """``{"text", "blocks"}`` for chat.postMessage, chat.update and chat.postEphemeral."""
+def message(card: Card, *, rich: bool = True) -> dict[str, Any]:
+    """``{"text", "blocks"}`` for chat.postMessage, chat.update and chat.postEphemeral. ``rich``: with a table and
+    feedback buttons where the card has them."""
     text = settled(cut_escaped(plain_emphasis(clean(card.summary, lines=False)), MESSAGE_TEXT))
-    return {"text": text or NOTHING, "blocks": _blocks(card, MESSAGE_BLOCKS, header=bool(card.title), inputs=False)}
+    return {
+        "text": text or NOTHING,
+        "blocks": _blocks(card, MESSAGE_BLOCKS, header=bool(card.title), inputs=False, rich=rich),
+    }
 
 
 def modal(

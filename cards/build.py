@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .ask import about_card, answer_card, check_card, comment_card, page_card, thanks_card
 from .breakglass import form_card as glass_form_card
 from .breakglass import glass_card
 from .breakglass import review_card as glass_review_card
@@ -20,8 +21,12 @@ from .plans import choices, home_card, plan_card
 from .standing import pre_approve_card, standing_card, standings_card
 
 __all__ = [
+    "about_card",
+    "answer_card",
     "cause_card",
+    "check_card",
     "choices",
+    "comment_card",
     "delegations_card",
     "details_card",
     "digest_card",
@@ -34,11 +39,13 @@ __all__ = [
     "home_card",
     "mine_card",
     "notice_card",
+    "page_card",
     "plan_card",
     "pre_approve_card",
     "standing_card",
     "standings_card",
     "status_card",
+    "thanks_card",
     "thread_line",
     "why_button",
     "why_card",

@@ -46,6 +46,19 @@ def no_emoji_codes(text: str) -> str:
     return text
 
 
+_LINKS = re.compile(r"://|(?<=\w)\.(?=[A-Za-z]{2})")
+_MARKDOWN = str.maketrans(
+    {"<": "‹", ">": "›", "&": "＆", "[": "［", "]": "］", "|": "¦", "\\": "⧵", "#": "＃", "!": "！", "@": "＠"}
+)
+
+
+def streamed(text: str) -> str:
+    """For streamed text, which Slack reads as Markdown and links by itself: nothing in it is markup, a link, a mention
+    or an emoji. Look-alikes stand for what would be."""
+    text = plain_emphasis(clean(text, lines=False)).translate(_MARKDOWN)
+    return no_emoji_codes(_LINKS.sub(lambda found: "∶//" if len(found[0]) > 1 else "․", text))
+
+
 def settled(text: str) -> str:
     """The last pass over finished mrkdwn: no emoji codes, also none put together of two spans, and no quotes."""
     parts = OURS.split(text)

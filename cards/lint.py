@@ -16,7 +16,10 @@ _KEYS = {
     "context": {"type", "block_id", "elements"},
     "divider": {"type", "block_id"},
     "input": {"type", "block_id", "label", "element", "hint", "optional", "dispatch_action"},
+    "table": {"type", "block_id", "rows", "column_settings"},
+    "context_actions": {"type", "block_id", "elements"},
 }
+_MESSAGES_ONLY = {"table", "context_actions"}
 _ELEMENT_KEYS = {
     "button": {"type", "action_id", "text", "value", "url", "style", "confirm", "accessibility_label"},
     "static_select": {"type", "action_id", "options", "initial_option", "placeholder", "confirm", "focus_on_load"},
@@ -64,6 +67,8 @@ def _payload(payload: dict[str, Any], surface: Surface) -> Iterator[str]:
     if not isinstance(blocks, list) or not blocks:
         yield "blocks: missing or empty"
         return
+    if sum(isinstance(b, dict) and b.get("type") == "table" for b in blocks) > 1:
+        yield "blocks: more than one table"
     limit = 50 if surface == "message" else 100
     if len(blocks) > limit:
         yield f"blocks: {len(blocks)}, more than {limit}"
@@ -114,9 +119,15 @@ def _block(block: dict[str, Any], place: str, surface: Surface) -> Iterator[str]
     if kind not in _KEYS:
         yield f"{place}: block type {kind!r} is not one that every client shows"
         return
+    if kind in _MESSAGES_ONLY and surface != "message":
+        yield f"{place}: a {kind} outside of a message"
     for key in block.keys() - _KEYS[kind]:
         yield f"{place}.{key}: unknown key of a {kind}"
-    if kind == "header":
+    if kind == "table":
+        yield from _table(block, place)
+    elif kind == "context_actions":
+        yield from _feedback(block, place)
+    elif kind == "header":
         yield from _text(block.get("text"), f"{place}.text", _TEXT["header"], plain=True)
     elif kind == "section":
         yield from _section(block, place)
@@ -136,6 +147,51 @@ def _block(block: dict[str, Any], place: str, surface: Surface) -> Iterator[str]
         if "hint" in block:
             yield from _text(block["hint"], f"{place}.hint", _TEXT["hint"], plain=True)
         yield from _elements([block.get("element")], place, 1)
+
+
+def _table(block: dict[str, Any], place: str) -> Iterator[str]:
+    rows, total = block.get("rows"), 0
+    if not isinstance(rows, list) or not 0 < len(rows) <= 100:
+        yield f"{place}.rows: 1 to 100"
+        return
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or not 0 < len(row) <= 20 or len(row) != len(rows[0]):
+            yield f"{place}.rows[{number}]: 1 to 20 cells, in every row the same"
+            continue
+        for column, cell in enumerate(row):
+            where = f"{place}.rows[{number}][{column}]"
+            if not isinstance(cell, dict) or cell.keys() != {"type", "text"} or cell["type"] != "raw_text":
+                yield f"{where}: not a cell of raw text"
+                continue
+            text = cell["text"]
+            if not isinstance(text, str) or not text.strip():
+                yield f"{where}: empty text"
+                continue
+            total += len(text)
+            if _UNSAFE.search(text) or _EMOJI.search(text):
+                yield f"{where}: control characters or an emoji code"
+    if total > 10_000:
+        yield f"{place}: {total} characters in all cells, more than 10000"
+    settings = block.get("column_settings", [])
+    if len(settings) > 20 or any(s.keys() - {"align", "is_wrapped"} for s in settings):
+        yield f"{place}.column_settings: at most 20 of align and is_wrapped"
+
+
+def _feedback(block: dict[str, Any], place: str) -> Iterator[str]:
+    items = block.get("elements")
+    if not isinstance(items, list) or not 0 < len(items) <= 5:
+        yield f"{place}.elements: 1 to 5"
+        return
+    for number, item in enumerate(items):
+        where = f"{place}.elements[{number}]"
+        keys = {"type", "action_id", "positive_button", "negative_button"}
+        if not isinstance(item, dict) or item.get("type") != "feedback_buttons" or item.keys() != keys:
+            yield f"{where}: not feedback buttons"
+            continue
+        for side in ("positive_button", "negative_button"):
+            yield from _text(item[side].get("text"), f"{where}.{side}.text", 75, plain=True)
+            if not 0 < len(item[side].get("value", "")) <= 2000:
+                yield f"{where}.{side}.value: 1 to 2000 characters"
 
 
 def _section(block: dict[str, Any], place: str) -> Iterator[str]:

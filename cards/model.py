@@ -129,7 +129,25 @@ class Ask:
     max_length: int = 1000
 
 
-Part = Facts | Section | Bullets | Buttons | Small | Rule | Choose | Ask
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table. ``right`` are the positions of columns of numbers. Where a platform has no table it becomes lines."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Thumb up, thumb down: the two values that come back with ``action``."""
+
+    action: str
+    up: str
+    down: str
+
+
+Part = Facts | Section | Bullets | Buttons | Small | Rule | Choose | Ask | Grid | Feedback
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from .words import either, ids, sentence
 
 WHY = "Why can't I approve?"
 _COMMANDS: tuple[tuple[str, str], ...] = (
+    ("ask QUESTION", "a question about posture, such as: how many criticals are open in prod?"),
     ("findings [filters]", 'open findings; filters such as critical, prod, owner:payments, "any text"'),
     ("finding ID", "one finding in full"),
     ("fix ID", "review the fix of a finding or cause"),

@@ -6,6 +6,7 @@ from bot.domain.decisions import ApprovalRule
 from bot.domain.plans import Change, PlanKind, Reversibility
 from bot.domain.views import HomeView, Option, OptionView, PlanView, RequestView, StandingRef
 
+from .ask import prompt_parts
 from .breakglass import offer_parts
 from .causes import cause_lines, request_lines, status_parts
 from .governance import why_button
@@ -208,7 +209,7 @@ def home_card(view: HomeView) -> Card:
         ]
     mine = f"{count(view.mine_total, 'open cause')}" if view.mine_total else "Nothing open is yours."
     body += [Rule(), Section(((mine,),), heading="Yours"), *cause_lines(view.mine, view.mine_total, 8)]
-    body += [Rule(), *status_parts(view.status)]
+    body += [Rule(), *prompt_parts(), Rule(), *status_parts(view.status)]
     return Card(
         title="Gatehouse",
         summary=f"{said} {mine}",

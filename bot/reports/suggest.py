@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from rapidfuzz import fuzz, process
 
-START = (
-    "How many criticals are open in prod?",
-    "Which team has the most overdue findings?",
-    "What changed since yesterday?",
-    "Trend of open findings over the last 30 days",
-)
+from bot.domain.answers import START
+
 KNOWN = (
     *START,
     "List the critical findings in prod",
