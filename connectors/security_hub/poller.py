@@ -176,7 +176,7 @@ async def _ask(reader: CloudReader, region: str, account: str, params: dict[str,
         provider="aws", account=account, region=region, service="securityhub", operation="get_findings", params=params
     )
     try:
-        return await reader.read(call)
+        return whole(await reader.read(call))
     except CloudRefused as error:
         if error.code in ("InvalidAccessException", "ResourceNotFoundException"):
             raise Refused(
@@ -186,6 +186,13 @@ async def _ask(reader: CloudReader, region: str, account: str, params: dict[str,
         raise
     except RetryLater as error:
         raise RetryLater(error.reason, after=error.after or 30.0, mend=error.mend) from error
+
+
+def whole(answer: dict[str, Any]) -> dict[str, Any]:
+    """``answer``, unless it is not one: botocore reads a body that is no JSON (cut, a proxy's page) as an empty one."""
+    if not isinstance(answer.get("Findings"), list):
+        raise RetryLater("Security Hub's answer holds no list of findings (cut off, or a page of a proxy)")
+    return answer
 
 
 def _iso(moment: datetime) -> str:

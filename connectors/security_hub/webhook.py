@@ -22,6 +22,7 @@ from bot.domain.errors import Refused
 from bot.domain.plans import Call
 from bot.ports import CloudReader, Notification, Page
 from connectors.security_hub.mapping import SOURCE, decided
+from connectors.security_hub.poller import whole
 from connectors.security_hub.shapes import asff
 from connectors.text import seq, text
 
@@ -99,7 +100,7 @@ class SecurityHubWebhook:
                 provider="aws", account=self._account, region=self._region, service="securityhub",
                 operation="get_findings", params={"Filters": filters, "MaxResults": 100},
             )  # fmt: skip
-            answer = await self._reader.read(call)
+            answer = whole(await self._reader.read(call))
             items += [one for one in seq(answer.get("Findings")) if isinstance(one, dict)]
         found = {text(one.get("Id"), 4000) for one in items}
         notes = tuple(f"Security Hub has no finding {one[:200]}" for one in refs if one not in found)

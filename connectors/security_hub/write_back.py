@@ -15,6 +15,7 @@ from bot.domain.errors import ConnectorError, Gone, OutcomeUnknown, Refused, Ret
 from bot.domain.plans import Call
 from bot.ports import Cloud, CloudReader, SourceNote
 from connectors.security_hub.mapping import SOURCE
+from connectors.security_hub.poller import whole
 from connectors.text import integer, obj, seq, text
 
 WRITES = ("securityhub.batch_update_findings", "securityhub.batch_update_findings_v2")
@@ -92,7 +93,7 @@ class SecurityHubWriteBack:
             ids = _identifier(note)
             filters = {name: [{"Value": value, "Comparison": "EQUALS"}] for name, value in ids.items()}
             operation = "get_findings"
-        answer = await self._reader.read(self._call(operation, {"Filters": filters, "MaxResults": 1}))
+        answer = whole(await self._reader.read(self._call(operation, {"Filters": filters, "MaxResults": 1})))
         return next((one for one in seq(answer.get("Findings")) if isinstance(one, dict)), None)
 
     async def _write(self, operation: str, params: dict[str, Any], note: SourceNote) -> dict[str, Any]:

@@ -18,9 +18,7 @@ _SEVERITY = {"low": ("Low", 2), "medium": ("Medium", 3), "high": ("High", 4), "c
 
 
 class Prowler:
-    def __init__(
-        self, world: World, folder: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, world: World, folder: Path, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.world, self.folder, self.now = world, folder, now
         self.torn: set[str] = set()  # accounts whose next file ends in the middle
 

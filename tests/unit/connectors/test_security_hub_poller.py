@@ -204,3 +204,15 @@ def test_wrong_options_are_refused() -> None:
     with pytest.raises(SettingsError, match="must be a number"):
         MANIFEST.poller(Settings(), {"backfill_days": "many"})
     assert MANIFEST.poller(Settings(), {"region": "eu-west-1"}).source == "security_hub"
+
+
+async def test_an_answer_that_is_not_whole_is_no_empty_one() -> None:
+    """botocore reads a body that is no JSON as ``{}``: taken as "no findings" it would move the cursor past changes."""
+
+    class Cut:
+        async def read(self, call: Any) -> dict[str, Any]:
+            return {}
+
+    poller = SecurityHubPoller(Cut(), region="us-east-1")
+    with pytest.raises(RetryLater, match="cut off"):
+        [page async for page in poller.poll(None, datetime(2026, 7, 1, tzinfo=UTC))]
