@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bot.domain.errors import SettingsError
+from bot.domain.triage import TableSpec
 
 CONFIG_ENV = "GATEHOUSE_CONFIG"
 PROWLER_ENV = "GATEHOUSE_PROWLER"  # the scanner that `gatehouse demo --scan` runs; no setting of the bot
@@ -85,6 +86,30 @@ class RoutingSettings(_Section):
     fallback: tuple[str, ...] = Field((), description="Channels for what nobody owns, and for operators")
     cards_per_interval: int = Field(5, ge=1, description="New cards a channel gets per interval; the rest is a digest")
     interval_minutes: int = Field(60, ge=1, description="Length of that interval")
+
+
+class JewelRule(_Section):
+    name: str = Field(description="Shown as the reason")
+    match: Match = Field(description="When it applies")
+
+
+class DeadlineDays(_Section):
+    """Days to the deadline where the table names none."""
+
+    p1: int = Field(3, ge=0, description="Days")
+    p2: int = Field(14, ge=0, description="Days")
+    p3: int = Field(30, ge=0, description="Days")
+    p4: int = Field(90, ge=0, description="Days")
+
+
+class TriageSettings(_Section):
+    """How findings are judged. See docs/triage.md."""
+
+    tables: dict[str, TableSpec] = Field({}, description="Own decision tables, by name: each takes the place of the "
+                                         "built-in one of the same kind and role")  # fmt: skip
+    days: DeadlineDays = Field(default_factory=lambda: DeadlineDays())
+    crown_jewels: tuple[JewelRule, ...] = Field((), description="What counts as of the highest importance anywhere")
+    epss_likely: float = Field(0.1, ge=0, le=1, description="EPSS from which exploitation counts as likely")
 
 
 class EnvironmentRule(_Section):
@@ -377,6 +402,7 @@ class Settings(BaseSettings):
     sources: dict[str, SourceSettings] = Field({}, description="Name to source")
     routing: RoutingSettings = Field(default_factory=lambda: RoutingSettings())
     environments: EnvironmentSettings = Field(default_factory=lambda: EnvironmentSettings())
+    triage: TriageSettings = Field(default_factory=lambda: TriageSettings())
     suppression: SuppressionSettings = Field(default_factory=lambda: SuppressionSettings())
     attention: AttentionSettings = Field(default_factory=lambda: AttentionSettings())
     causes: CauseSettings = Field(default_factory=lambda: CauseSettings())

@@ -30,12 +30,13 @@ from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
 from bot.intake.identity import check_of, issue_of
 from bot.intake.matching import Asked, Facts, environment_of
 from bot.intake.routing import Route, Router
-from bot.intake.triage import due_date, judge
+from bot.intake.triage import rules_of
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
 from bot.store import causes, findings, issues, ledger, overrides, sources
 from bot.store.overrides import Override
 from bot.store.upsert import chunks
+from bot.triage.rules import Rules
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Context:
     poll_id: str
     asked: Asked
     memo: Memo = field(default_factory=Memo)
+    rules: Rules | None = None  # of triage; those of the settings where none are given
 
 
 def store_page(conn: Connection, context: Context, mapper: FindingMapper, page: Page, now: datetime) -> Stored:
@@ -142,6 +144,7 @@ class _PageWork:
         self.history = bool(getattr(mapper, "keeps_history", False))
         self.control_sets: list[dict[str, Any]] = []
         self.split_or_merged = issues.overrides(conn)
+        self.rules = context.rules or rules_of(context.settings)
         self.memo = context.memo
         self.memo.trim()
 
@@ -283,10 +286,10 @@ class _PageWork:
         environment, why, route = self._placed(finding)
         issue = issue_of(finding)
         cause, owner = self._cause(finding, environment.value, route, issue.topic)
-        judgement = judge(finding, environment, why)
+        judgement = self.rules.judge(finding, environment, why)
         # What was promised stays promised: a changed description is no new deadline.
         kept = was.due if was is not None and was.priority == judgement.priority else None
-        due = kept or due_date(finding, judgement.priority, now)
+        due = kept or judgement.due(finding, now)
         self.touched.add(cause)
         if was is not None and was.cause_id != cause:
             self.touched.add(was.cause_id)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from bot.domain.ids import Clock, IdSource
 from bot.intake.matching import Asked
 from bot.intake.pipeline import Context, Stored, Tally, scope_text, store_page
+from bot.intake.triage import rules_of
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
 from bot.store import causes, findings, ledger, overrides, sources
@@ -43,6 +44,7 @@ class IngestReport:
 class Intake:
     def __init__(self, db: Database, settings: Settings, catalog: PlaybookCatalog, clock: Clock, ids: IdSource) -> None:
         self._db, self._settings, self._catalog, self._clock, self._ids = db, settings, catalog, clock, ids
+        self._rules = rules_of(settings)
 
     async def begin(self, source: str) -> Run:
         """Start a run over ``source`` (its name in gatehouse.yml, or the connector's)."""
@@ -53,7 +55,9 @@ class Intake:
             overrides.sync_owners(conn, self._settings.routing.owners, now)
 
         await self._db.write(start)
-        context = Context(self._settings, self._catalog, self._ids, source, poll_id, Asked(self._settings))
+        context = Context(
+            self._settings, self._catalog, self._ids, source, poll_id, Asked(self._settings), rules=self._rules
+        )
         return Run(self._db, self._clock, context, now)
 
     async def cursor(self, source: str) -> dict[str, object] | None:
