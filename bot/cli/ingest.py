@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from bot.composition import build_engine, ingest_file
 from bot.intake.service import IngestReport
 from bot.settings import Settings
+from bot.store.sources import rejects_of
 
 
 def counts(report: IngestReport) -> list[tuple[str, int]]:
@@ -55,6 +56,13 @@ async def ingest_files(settings: Settings, source: str, files: list[Path], *, qu
                 )
                 for note in report.notes:
                     console.print(f"  {note}", markup=False)
+                reasons = await engine.db.read(rejects_of, report.poll_id) if report.rejected else []
+                for place, why in reasons:
+                    console.print(f"  kept aside, {place}: {why[:300]}", markup=False)
+                if report.rejected > len(reasons) > 0:
+                    console.print(
+                        f"  and {report.rejected - len(reasons)} more; all are in the table rejects", markup=False
+                    )
     finally:
         await engine.db.close()
     return reports

@@ -87,3 +87,11 @@ def keep_rejects(
         rows[key] = {"id": key, "source": source, "poll_id": poll_id, "place": place[:500], "why": why[:2000],
                      "excerpt": excerpt, "at": now}  # fmt: skip
     upsert(conn, REJECTS, ["id"], list(rows.values()), change=[])
+
+
+def rejects_of(conn: Connection, poll_id: str, limit: int = 5) -> list[tuple[str, str]]:
+    """(where, why) of the first things that a run could not understand."""
+    rows = conn.execute(
+        select(REJECTS.c.place, REJECTS.c.why).where(REJECTS.c.poll_id == poll_id).order_by(REJECTS.c.id).limit(limit)
+    )
+    return [(row.place, row.why) for row in rows]
