@@ -42,6 +42,7 @@ class Seed:
     owner: str
     owner_reason: str
     channels: tuple[str, ...]
+    owner_rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,7 @@ def _first_row(seed: Seed, count: Counts, channels: str, now: datetime) -> dict[
         "environment": seed.environment,
         "owner": seed.owner,
         "owner_reason": seed.owner_reason,
+        "owner_rule": seed.owner_rule,
         "channels": channels,
         "severity": count.severity or 0,
         "decision": DECISION_OF[count.priority].value if is_open else "",
@@ -250,7 +252,7 @@ def _next_row(
     if seed is not None:
         # Settings and playbooks may have changed since; what makes the key cannot.
         row |= {"playbook": seed.playbook, "account_name": seed.account_name, "owner": seed.owner,
-                "owner_reason": seed.owner_reason, "channels": encoded[seed.channels]}  # fmt: skip
+                "owner_reason": seed.owner_reason, "owner_rule": seed.owner_rule, "channels": encoded[seed.channels]}  # fmt: skip
     row |= {"open_count": count.open, "total_count": count.total}
     if count.first_seen is not None:
         row["first_seen"] = count.first_seen

@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 
 from . import tables_ask as tables_ask
 from . import tables_attention as tables_attention
+from . import tables_intel as tables_intel
 from . import tables_model as tables_model
 from . import tables_sources as tables_sources
 from . import tables_standing as tables_standing
@@ -35,6 +36,7 @@ class FindingRow(SQLModel, table=True):
         Index("ix_findings_scope", "scope", "status", "id"),
         Index("ix_findings_resource", "resource_uid"),
         Index("ix_findings_issue", "issue_id"),
+        Index("ix_findings_cve", "cve", sqlite_where=text("cve <> ''"), postgresql_where=text("cve <> ''")),
     )
 
     id: str = Field(primary_key=True)
@@ -172,6 +174,8 @@ class CauseRow(SQLModel, table=True):
     environment: str = "unknown"
     owner: str = ""
     owner_reason: str = ""  # which rule named the owner, or why nobody did
+    # override | tag | rule | cmdb | catalog | codeowners | account | project | fallback; "" before there were such
+    owner_rule: str = Field(default="", sa_column_kwargs={"server_default": ""})
     channels: str = Field(default="[]", sa_type=Text)
     severity: int = 0
     decision: str = ""
