@@ -30,14 +30,29 @@ HEAD = {
     "out_of_scope": "🚫 ",
 }
 POINTS = 12
+_NONE = TableView(columns=(), rows=())
 
 
-def answer_card(view: AnswerView, *, picture: bool = False, streamed: bool = False) -> Card:
+def answer_card(
+    view: AnswerView,
+    *,
+    picture: bool = False,
+    streamed: bool = False,
+    private: bool = False,
+    asked: bool = False,
+    table_alone: bool = False,
+) -> Card:
     """The sentence, the table, how it was read, and what can be done with it.
 
     ``picture``: a chart goes with it, so a course needs no table. ``streamed``: the sentence was said before.
+    ``private``: only one person sees it. ``asked``: the question itself is not to be seen there. ``table_alone``: the
+    picture could not be sent after all.
     """
     body: list[Part] = []
+    if table_alone:
+        return Card(title="", summary=f"The figures of: {view.question}", body=tuple(_grid(view.table or _NONE)))
+    if asked:
+        body.append(Small(("You asked: ", view.question)))
     if view.nearest:
         body.append(Section((("The nearest question I can answer: ", Strong(view.nearest)),)))
     if view.facts:
@@ -50,7 +65,7 @@ def answer_card(view: AnswerView, *, picture: bool = False, streamed: bool = Fal
     if buttons:
         body.append(Buttons(buttons))
     if view.prompts:
-        body += prompt_parts(view.prompts, heading="")
+        body += prompt_parts(view.prompts, heading="", private=private)
     if view.how_read:
         body.append(Small(("How I read your question: ", view.how_read.rpartition("; as of ")[0] or view.how_read)))
     if view.note:
@@ -58,10 +73,18 @@ def answer_card(view: AnswerView, *, picture: bool = False, streamed: bool = Fal
     if view.status == "answered":
         body.append(Small(("As of ", When(view.as_of))))
     if view.id:
-        body.append(Feedback("gh.ask_feedback", ids(a=view.id, d="up"), ids(a=view.id, d="down")))
+        body.append(_feedback(view.id, private=private))
     lead = HEAD[view.status]
     status = () if streamed else (lead, view.text)
     return Card(title="", summary=spoken(view), status=status, body=tuple(body))
+
+
+def _feedback(answer_id: str, *, private: bool) -> Part:
+    up, down = ids(a=answer_id, d="up"), ids(a=answer_id, d="down")
+    if not private:
+        return Feedback("gh.ask_feedback", up, down)
+    return Buttons((Button("gh.ask_feedback", "👍", up, spoken="Good answer"),
+                    Button("gh.ask_feedback", "👎", down, spoken="Bad answer")))  # fmt: skip
 
 
 def spoken(view: AnswerView) -> str:
@@ -156,9 +179,11 @@ def _codes(names: tuple[str, ...]) -> list[Code | str]:
     return made
 
 
-def prompt_parts(prompts: tuple[str, ...] = START, *, heading: str = "Ask me") -> list[Part]:
-    """Questions as buttons; one press asks."""
-    made = tuple(Button("gh.ask_prompt", text, ids(f=text), spoken=f"Ask: {text}") for text in prompts)
+def prompt_parts(prompts: tuple[str, ...] = START, *, heading: str = "Ask me", private: bool = False) -> list[Part]:
+    """Questions as buttons; one press asks, and is answered as privately as they were offered."""
+    made = tuple(
+        Button("gh.ask_prompt", text, ids(f=text, p="1" if private else ""), spoken=f"Ask: {text}") for text in prompts
+    )
     parts: list[Part] = [Buttons(made)] if made else []
     return (
         [Section((("Or send me a message with any other question.",),), heading=heading), *parts] if heading else parts

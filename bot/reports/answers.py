@@ -46,6 +46,7 @@ class Place:
     channel: str = ""
     thread: str = ""
     private: bool = True
+    direct: bool = False  # the whole channel is a conversation of this person and the bot
     cause_id: str = ""
 
     @property
@@ -54,7 +55,7 @@ class Place:
 
     @property
     def key(self) -> str:
-        return f"{self.address}:{self.thread}"
+        return f"{self.address}:{self.thread}" if self.thread else self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class Answers:
 
     async def _carry(self, place: Place, who: Asker) -> None:
         """In a direct conversation a new thread goes on from the last one, for a while."""
-        if not place.private or not place.thread:
+        if not place.direct or not place.thread:
             return
         rights = self._ask.rights(who)
         if await self._turns.get(place.key, rights) is None:
@@ -238,7 +239,7 @@ class Answers:
             "result": figures(found) if found else "",
         }  # fmt: skip
         await self._db.write(_store, row, view.cause_id, now + KEEP)
-        if place.private and found is not None and found.status == "answered":
+        if place.direct and place.thread and found is not None and found.status == "answered":
             turn = await self._turns.get(place.key, rights)
             if turn is not None:
                 await self._turns.put(place.address, rights, turn, keep=CARRIED)

@@ -23,7 +23,7 @@ from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks, outbox
 
-from . import modals, standing
+from . import asking, modals, narrative, standing
 from .desk import Desk
 from .payloads import (
     Origin,
@@ -60,11 +60,20 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "glass": Desk.glass,
     "glass_ok": Desk.glass_ok,
     "glass_bad": Desk.glass_bad,
+    "ask_prompt": asking.prompt,
+    "ask_check": asking.check,
+    "ask_more": asking.more,
+    "ask_page": asking.page,
+    "ask_feedback": asking.feedback,
+    "prose_good": narrative.good,
+    "prose_bad": narrative.bad,
+    "prose_why": narrative.why,
 }
 LINKS = {"console"}  # Slack opens them; they still want an answer
 COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "": Desk.cmd_help,
     "help": Desk.cmd_help,
+    "ask": asking.command,
     "findings": Desk.cmd_findings,
     "finding": Desk.cmd_finding,
     "fix": Desk.cmd_fix,
@@ -79,13 +88,15 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "delegations": Desk.cmd_delegations,
 }
 MENTIONS = {"delegate", "undelegate"}  # they read the mention of a person from the text as Slack escaped it
-SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, str]], Awaitable[Notice]]] = {
+SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, str]], Awaitable[Notice | None]]] = {
     modals.REVIEW: Desk.submit_review,
     modals.NOT_MINE: Desk.submit_not_mine,
     modals.SNOOZE: Desk.submit_snooze,
     modals.GLASS: Desk.submit_glass,
     modals.GLASS_REVIEW: Desk.submit_glass_review,
     standing.PRE_APPROVE: standing.submit,
+    asking.ABOUT: asking.submit_about,
+    asking.COMMENT: asking.submit_comment,
 }
 
 
@@ -109,6 +120,7 @@ def build_app(engine: Engine, settings: Settings, client: AsyncWebClient) -> Gat
     app.action(re.compile(r"^gh\."))(_on_action(desk))
     app.view(re.compile(r"^gh\."))(_on_submission(desk, settings))
     app.event("app_home_opened")(_on_home(desk))
+    asking.register(app, desk)
     app.event("subteam_members_changed")(_on_change(desk))
     app.event("user_change")(_on_change(desk))
     return app
@@ -193,6 +205,10 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
     def check(callback: str, ids: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
         if callback == standing.PRE_APPROVE:
             return standing.check(given)
+        if callback == asking.ABOUT:
+            return asking.check_about(given)
+        if callback == asking.COMMENT:
+            return {}
         if callback == modals.REVIEW:
             return modals.check_review(ids, given)
         if callback == modals.GLASS:
@@ -235,6 +251,9 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
         kept = json.loads(click.payload)
         handler = SUBMISSIONS.get(str(kept.get("callback", "")))
         identity = PlatformIdentity.model_validate_json(click.identity)
+        if click.kind == asking.EVENT and now - click.received_at < KEEP_TRYING:
+            await asking.again(desk, click.id, kept, identity.user, identity.tenant)
+            continue
         if handler is None or not click.kind.startswith("submit."):
             await desk.engine.db.write(_close_unanswered, desk.engine.ids, click.id, f"slack:{identity.user}", now)
             continue
@@ -265,7 +284,7 @@ def _close_unanswered(conn: Connection, ids: IdSource, click: str, address: str,
 async def _submitted(
     desk: Desk,
     origin: Origin,
-    work: Callable[[], Awaitable[Notice]],
+    work: Callable[[], Awaitable[Notice | None]],
     click: str,
     *,
     keep: bool = True,
@@ -282,6 +301,8 @@ def _on_home(desk: Desk) -> Callable[..., Awaitable[None]]:
         if event.get("tab", "home") == "home":
             team = team_of(body)
             desk.spawn(desk.publish_home(Origin(team=team, user=str(event.get("user", "")), user_team="")))
+        elif event.get("tab") == "messages":
+            desk.spawn(asking.welcome(desk, str(event.get("channel") or "")))
 
     return on_home
 

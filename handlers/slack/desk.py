@@ -41,6 +41,7 @@ from cards.model import Card
 from . import modals
 from .payloads import WORDS, Origin, mention_of, number, text_id
 from .poster import open_direct
+from .replies import Abilities
 from .web import call
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Desk:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._arrived: list[tuple[dict[str, Any], asyncio.Future[bool]]] = []
         self._storing: asyncio.Task[None] | None = None
+        self.abilities = Abilities()
 
     # --- running work ------------------------------------------------------------------------------------------------
 
