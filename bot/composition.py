@@ -256,7 +256,8 @@ async def serve(
         siem.tick,
         webhooks.tidy,
     )
-    work = Work(durable, engine.db, engine.executor, polling, sources(settings), deliverer, housekeeping, clock)
+    polled = sources(settings)
+    work = Work(durable, engine.db, engine.executor, polling, polled, deliverer, housekeeping, clock)
     scheduler = Scheduler(durable, work.ticks(), clock)
     web_app = web.Application(client_max_size=1 << 20)
     checks: dict[str, health.Check] = {"database": lambda: engine.db.read(_answers)}
@@ -297,9 +298,11 @@ async def serve(
         if slack is not None:
             await slack.close()
         await runner.cleanup()
-        await siem.close()
-        await webhooks.close()
-        await telling.close()
+        for closing in (*(source.close for source in polled), siem.close, webhooks.close, telling.close):
+            try:
+                await closing()
+            except Exception:
+                log.exception("%s could not be closed", getattr(closing, "__qualname__", closing))
         await engine.db.close()
 
 

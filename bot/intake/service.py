@@ -98,7 +98,7 @@ class Run:
         return await self._db.write(self._finish, complete)
 
     async def fail(self, why: str) -> IngestReport:
-        """End a run that broke off: stored pages stay, nothing vanishes, the source is marked as failing."""
+        """End a run that broke off: stored pages stay, nothing vanishes, the error is noted at the source."""
         return await self._db.write(self._fail, why)
 
     def _finish(self, conn: Connection, complete: bool) -> IngestReport:

@@ -55,13 +55,14 @@ def end_poll(
     conn: Connection, *, poll_id: str, source: str, now: datetime, counts: Mapping[str, int], complete: bool, note: str,
     newest: datetime | None,
 ) -> None:  # fmt: skip
-    """Record the end of a run that worked."""
+    """Record the end of a run that worked. That the source is failing no more is the poll's to say: what came by a
+    webhook or from a file does not tell that it can be read."""
     conn.execute(
         update(POLLS)
         .where(POLLS.c.id == poll_id)
         .values(finished_at=now, complete=complete, note=note[:2000], **counts)
     )
-    values: dict[str, Any] = {"last_ok_at": now, "failing_since": None, "error": ""}
+    values: dict[str, Any] = {"last_ok_at": now}
     if newest is not None:
         values["newest_data_at"] = newest
     conn.execute(update(SOURCES).where(SOURCES.c.name == source).values(**values))
@@ -70,10 +71,10 @@ def end_poll(
 def fail_poll(
     conn: Connection, *, poll_id: str, source: str, now: datetime, counts: Mapping[str, int], why: str
 ) -> None:
-    """Record the end of a run that broke off; what it stored stays, the cursor stays where it is."""
+    """Record the end of a run that broke off; what it stored stays, the cursor stays where it is, and of the source
+    only the last error is noted: whether it is failing is the poll's to say."""
     conn.execute(update(POLLS).where(POLLS.c.id == poll_id).values(finished_at=now, note=why[:2000], **counts))
-    since = conn.execute(select(SOURCES.c.failing_since).where(SOURCES.c.name == source)).scalar_one_or_none()
-    conn.execute(update(SOURCES).where(SOURCES.c.name == source).values(failing_since=since or now, error=why[:2000]))
+    conn.execute(update(SOURCES).where(SOURCES.c.name == source).values(error=why[:2000]))
 
 
 def keep_rejects(

@@ -16,10 +16,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain.errors import CloudRefused, Refused, RetryLater, SettingsError
+from bot.domain.errors import CloudRefused, Refused, Relogin, RetryLater, SettingsError
 from bot.domain.plans import Call
 from bot.ports import Attribution, CloudReader, Page, Poller
 from bot.settings import Settings
+from connectors.aws.errors import LOGIN
 from connectors.registry import check_options
 from connectors.security_hub.mapping import SOURCE, decided
 from connectors.text import when
@@ -183,6 +184,8 @@ async def _ask(reader: CloudReader, region: str, account: str, params: dict[str,
                 f"Security Hub is not enabled in {region}.",
                 mend="Enable it there, or set option region to the aggregation Region.",
             ) from error
+        if error.code in LOGIN:
+            raise Relogin(error.reason, mend=error.mend) from error
         raise
     except RetryLater as error:
         raise RetryLater(error.reason, after=error.after or 30.0, mend=error.mend) from error

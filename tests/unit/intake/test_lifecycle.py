@@ -219,7 +219,6 @@ async def test_a_page_and_its_cursor_are_stored_together_or_not_at_all(
     await run.page(mapper, Page([raw("b")], cursor={"page": 2}))
     await run.finish()
     assert await intake.cursor("toy") == {"page": 2}
-    assert db.read_sync(sources.all_sources)[0].failing_since is None
 
 
 async def test_the_same_finding_twice_in_a_page_is_stored_once_the_last_word_counts(
