@@ -21,7 +21,7 @@ from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
-from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, PlaybookCatalog, WriteBack
+from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, Model, PlaybookCatalog, WriteBack
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -198,6 +198,15 @@ def event_sinks(settings: Settings) -> list[EventSink]:
     return made
 
 
+def model_of(settings: Settings) -> Model | None:
+    """The language model, None where none is set up."""
+    if not settings.model.on:
+        return None
+    from connectors.openai import OpenAIModel
+
+    return OpenAIModel(settings.model)
+
+
 async def serve(
     settings: Settings,
     *,
@@ -218,7 +227,10 @@ async def serve(
     from bot.evidence.siem import SiemStream
     from bot.intake.telling import Telling
     from bot.intake.webhooks import Webhooks
+    from bot.narrative.asking import Asking
+    from bot.narrative.narrator import Narrator
     from bot.polling import Polling
+    from bot.remediation.catalog import builtin_catalog
     from bot.scheduler import Scheduler
     from handlers.health import routes as health
     from handlers.webhooks import routes as hooks
@@ -256,6 +268,9 @@ async def serve(
         siem.tick,
         webhooks.tidy,
     )
+    model = model_of(settings)
+    asking = Asking(engine.db, model, settings.model, clock, ids) if model is not None else None
+    narrator = Narrator(engine.db, settings, asking, builtin_catalog(), clock, ids, worker)
     polled = sources(settings)
     work = Work(durable, engine.db, engine.executor, polling, polled, deliverer, housekeeping, clock)
     scheduler = Scheduler(durable, work.ticks(), clock)
@@ -281,6 +296,7 @@ async def serve(
             asyncio.create_task(deliverer.run(stop), name="deliverer"),
             asyncio.create_task(durable.run(stop), name="durable"),
             asyncio.create_task(work.hand_over(stop), name="executions"),
+            asyncio.create_task(_attend(stop, narrator.work_once), name="narratives"),
             asyncio.create_task(_attend(stop, webhooks.work_once, telling.work_once), name="sources"),
         ]
         if ready is not None:
@@ -293,12 +309,16 @@ async def serve(
         # Whatever ends it: take nothing new, let what was begun end, then close what it used.
         stop.set()
         await scheduler.stop()
+        for task in tasks:
+            if task.get_name() == "narratives":
+                task.cancel()  # nobody waits for prose: its lease runs out, another replica writes it
         await asyncio.gather(*tasks, return_exceptions=True)
         await durable.stop()
         if slack is not None:
             await slack.close()
         await runner.cleanup()
-        for closing in (*(source.close for source in polled), siem.close, webhooks.close, telling.close):
+        for closing in (*(source.close for source in polled), siem.close, webhooks.close, telling.close,
+                        *((model.close,) if model is not None else ())):  # fmt: skip
             try:
                 await closing()
             except Exception:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
     from bot.intake.stewardship import Stewardship
+    from bot.narrative.service import Narratives
     from bot.remediation.approval import Approvals
     from bot.remediation.execution import Executor
     from bot.remediation.planning import Planner
@@ -62,6 +63,12 @@ class Engine:
             about, turns = About(self.board, self.approvals), StoredTurns(self.db, self.clock)
             self._answers = Answers(self.db, self.settings, self.ask, about, turns, self.clock, self.ids)
         return self._answers
+
+    @property
+    def narratives(self) -> Narratives:
+        from bot.narrative.service import Narratives
+
+        return Narratives(self.db, self.settings, self.clock)
 
     @property
     def controls(self) -> Controls:

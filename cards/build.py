@@ -16,6 +16,7 @@ from .causes import (
     status_card,
 )
 from .governance import delegations_card, why_button, why_card
+from .narrative import call_card
 from .notices import help_card, notice_card, thread_line
 from .plans import choices, home_card, plan_card
 from .standing import pre_approve_card, standing_card, standings_card
@@ -23,6 +24,7 @@ from .standing import pre_approve_card, standing_card, standings_card
 __all__ = [
     "about_card",
     "answer_card",
+    "call_card",
     "cause_card",
     "check_card",
     "choices",

@@ -37,6 +37,7 @@ from .model import (
     When,
     Who,
 )
+from .narrative import long_prose, short_prose
 from .standing import standing_line
 from .words import PRIORITY, SEVERITY, STAGE, count, day, either, ids, sentence, where
 
@@ -64,6 +65,7 @@ def cause_card(view: CauseView) -> Card:
             )
         ),
         Section(tuple(("• ", reason.fact) for reason in view.reasons[:4]), heading=f"Why {view.priority.label}"),
+        *short_prose(view),
         *_happening(view),
     ]
     if view.no_fix and view.stage in REVIEWABLE:
@@ -168,7 +170,7 @@ def _stands_for(view: CauseView) -> str:
 def _happening(view: CauseView) -> list[Part]:
     """Who asked, who voted, what ran, with what result."""
     parts: list[Part] = []
-    if view.request and view.stage not in {Stage.OPEN, Stage.RESOLVED, Stage.SNOOZED, Stage.EXCEPTED}:
+    if view.request and view.stage not in {Stage.OPEN, Stage.RESOLVED, Stage.SNOOZED, Stage.EXCEPTED, Stage.SILENCED}:
         parts.append(Section(request_lines(view.request)))
     undo_waits = view.request is not None and view.request.kind is PlanKind.UNDO
     if view.execution and (view.stage is not Stage.WAITING or undo_waits):
@@ -263,6 +265,7 @@ def details_card(view: CauseView) -> Card:
         ),
         Bullets(tuple(_resource_line(r) for r in view.resources), heading="Resources", total=view.resource_count),
         Section(((view.remediation,),) if view.remediation else (), heading="What the source advises"),
+        *long_prose(view),
         *_happening(view),
         _history(view.history),
     ]
@@ -487,6 +490,7 @@ def status_parts(view: StatusView) -> tuple[Part, ...]:
         Fact("Fixes running", (f"{view.running:,}",)),
         Fact("Held in digests", (f"{view.held_in_digests:,}",)),
         Fact("Messages waiting to go out", (f"{view.outbox_waiting:,}",)),
+        *((Fact("Model", (view.model,)),) if view.model else ()),
         Fact("Ledger", (f"{count(view.ledger_records, 'record')}, head ", Code(view.ledger_head[:16] or "none"))),
     )
     sources: tuple[Line, ...] = tuple(

@@ -43,6 +43,7 @@ class Stage(StrEnum):
     UNDONE = "undone"
     SNOOZED = "snoozed"
     EXCEPTED = "excepted"
+    SILENCED = "silenced"  # all of it is hidden, by a suppression rule or by the source
     RESOLVED = "resolved"  # the source no longer reports it, or a person closed it there
 
 
@@ -158,6 +159,39 @@ class HistoryLine(_View):
     what: str
 
 
+class NarrativeView(_View):
+    """Prose about a cause. ``model`` "" : a template wrote it, and ``why`` says why no model did."""
+
+    risk: str
+    root_cause: str
+    exploitability: str
+    steps: tuple[str, ...]
+    duplicates: tuple[tuple[str, str], ...] = ()  # cause id and title
+    model: str = ""
+    call_id: str = ""
+    why: str = ""
+    at: datetime | None = None
+
+
+class ModelCallView(_View):
+    """One call of a model as it was made."""
+
+    id: str
+    at: datetime
+    purpose: str
+    subject: str
+    model: str
+    endpoint: str
+    state: str
+    why: str = ""
+    messages: tuple[tuple[str, str], ...]  # role and text, exactly as they left
+    output: str
+    input_tokens: int
+    output_tokens: int
+    cost: str = ""  # "0.000210 USD"; "" where no price is set
+    milliseconds: int = 0
+
+
 class CauseView(_View):
     """Everything a card of a cause shows."""
 
@@ -197,6 +231,7 @@ class CauseView(_View):
     snoozed_by: str = ""
     note: str = ""
     history: tuple[HistoryLine, ...] = ()
+    narrative: NarrativeView | None = None
 
 
 class CauseLine(_View):
@@ -351,6 +386,7 @@ class StatusView(_View):
     ledger_records: int
     ledger_head: str
     glasses: tuple[GlassView, ...] = ()  # broken, and not reviewed yet
+    model: str = ""  # what the model's part is doing, one sentence
 
 
 class HomeView(_View):

@@ -33,6 +33,7 @@ from bot.domain.views import (
     Stage,
     StatusView,
 )
+from bot.narrative.service import state as model_state
 from bot.ports import PlaybookCatalog
 from bot.reports.cause_view import (
     CAUSES,
@@ -342,6 +343,7 @@ class Board:
             ledger_records=head.seq if head else 0,
             ledger_head=head.hash if head else "",
             glasses=tuple(glasses(conn, self.settings, controls.open_reviews(conn), self.clock.now())),
+            model=model_state(conn, self.settings.model, self.clock.now())["said"],
         )
 
     def _sources(self, conn: Connection) -> tuple[SourceHealth, ...]:

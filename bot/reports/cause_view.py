@@ -27,6 +27,7 @@ from bot.domain.views import (
     StepLine,
     VoteLine,
 )
+from bot.narrative.service import read_narrative
 from bot.ports import PlaybookCatalog, PlaybookInfo
 from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
@@ -107,7 +108,7 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
     broken = [request.glass.id] if request and request.glass else []
     history, snoozed_by = _history(conn, reader.settings, cause_id, [*fix.ids, *broken])
     stage = derive_stage(row.state, row.open_count, request.state if request else None, fix)
-    return CauseView(
+    view = CauseView(
         id=row.id,
         revision=row.revision,
         stage=stage,
@@ -145,6 +146,7 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         note=row.note,
         history=history,
     )
+    return view.model_copy(update={"narrative": read_narrative(conn, reader.settings, view)})
 
 
 def derive_stage(state: str, open_count: int, request: RequestState | None, fix: _Fix) -> Stage:
@@ -158,6 +160,8 @@ def derive_stage(state: str, open_count: int, request: RequestState | None, fix:
         return Stage.EXCEPTED
     if state == "snoozed":
         return Stage.SNOOZED
+    if state == "silenced":
+        return Stage.SILENCED
     if (
         fix.row is not None
         and execution is not None
