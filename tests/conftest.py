@@ -11,9 +11,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from bot.settings import MODEL_CALLS_ENV
 from bot.store.database import normalise_url
 
+# No test calls a real model: from here on, and in every process a test starts, only this machine may be called.
+os.environ[MODEL_CALLS_ENV] = "local"
+
 POSTGRES_ENV = "GATEHOUSE_TEST_POSTGRES"
+
+
+@pytest.fixture(autouse=True)
+def _no_real_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a test before changed it."""
+    monkeypatch.setenv(MODEL_CALLS_ENV, "local")
 
 
 @pytest.fixture(scope="session")

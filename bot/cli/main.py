@@ -1,4 +1,4 @@
-"""``gatehouse``: demo, serve, worker, ingest, findings, check, db, ledger, policy, standing.
+"""``gatehouse``: demo, serve, worker, ingest, backfill, findings, check, db, ledger, policy, standing.
 
 Exit codes: 0 done, 1 the answer is no (a check failed, something was lost), 2 wrong use or settings.
 """
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.cli import ledger, policy, standing
+from bot.cli import ledger, model, policy, standing
 from bot.cli.common import Config, Json, errors, print_json, read_settings
 from bot.domain.errors import BadInput
 
@@ -29,6 +29,7 @@ app.add_typer(db_app, name="db")
 people_app = typer.Typer(no_args_is_help=True, help="Who the people are.")
 app.add_typer(people_app, name="people")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")
 app.add_typer(standing.app, name="standing")
 
@@ -152,6 +153,25 @@ def ingest(
         if json:
             print_json(reports)
         raise typer.Exit(1 if any(r["rejected"] for r in reports) else 0)
+
+
+@app.command()
+def backfill(
+    source: Annotated[str, typer.Argument(help="Its name under sources in the settings.")],
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Forget the stored cursor and read everything again.")
+    ] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Read a source to its end, page by page. Ctrl-C stops after a stored page; the same command goes on (exit 1)."""
+    with errors():
+        from bot.cli.backfill import backfill as run
+
+        result = asyncio.run(run(read_settings(config), source, from_start=from_start, quiet=json))
+        if json:
+            print_json(result)
+        raise typer.Exit(0 if result["done"] else 1)
 
 
 @app.command()
