@@ -140,7 +140,27 @@ async def _source(settings: Settings, name: str) -> str:
     from connectors.registry import connector
 
     each = settings.sources[name]
-    return await connector(each.kind).check(settings, dict(each.options))
+    said = await connector(each.kind).check(settings, dict(each.options))
+    return f"{said}; {await newest(settings, name)}"
+
+
+async def newest(settings: Settings, name: str) -> str:
+    """How fresh what is stored of a source is."""
+    from bot.store import sources
+    from bot.store.database import Database
+
+    db = Database(settings.database_url.get_secret_value())
+    try:
+        found = [row for row in await db.read(sources.all_sources) if row.name == name]
+    finally:
+        await db.close()
+    row = found[0] if found else None
+    if row is None or (row.last_ok_at is None and row.failing_since is None):
+        return "nothing read yet"
+    data = f"newest data of {row.newest_data_at:%Y-%m-%d %H:%M} UTC" if row.newest_data_at else "no data stored yet"
+    read = f"last read {row.last_ok_at:%Y-%m-%d %H:%M} UTC" if row.last_ok_at else "never read to the end"
+    failing = f", failing since {row.failing_since:%Y-%m-%d %H:%M} UTC" if row.failing_since else ""
+    return f"{data}, {read}{failing}"
 
 
 def print_results(results: list[Result]) -> None:
