@@ -17,9 +17,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.ask.service import Ask
 from bot.domain.decisions import ApprovalRule, Choice, RequestState
 from bot.domain.errors import Denied
 from bot.domain.findings import Severity
+from bot.domain.ids import RandomIds
 from bot.domain.plans import BlastRadius, Call, Change, Plan, PlanKind, Reversibility, Risk, Target
 from bot.domain.principals import Actor, PlatformIdentity, Principal, Standing
 from bot.domain.triage import Priority, Ssvc
@@ -40,7 +42,10 @@ from bot.domain.views import (
     StatusView,
     WhyView,
 )
+from bot.reports.about import About
+from bot.reports.answers import Answers
 from bot.reports.filters import parse_filters
+from bot.reports.turns import StoredTurns
 from bot.settings import Settings
 from bot.store.database import Database
 from bot.store.tables import metadata
@@ -80,6 +85,9 @@ class FakeSlack:
         app.router.add_post("/api/{method}", self._api)
         app.router.add_get("/api/{method}", self._api)
         app.router.add_post("/respond", self._respond)
+        app.router.add_post("/upload", self._upload)
+        self.uploads: list[bytes] = []
+        self.streams: dict[str, dict[str, Any]] = {}  # ts -> channel, chunks, blocks, open
         self.server = TestServer(app)
 
     async def start(self) -> FakeSlack:
@@ -98,13 +106,17 @@ class FakeSlack:
         self.responses.append(await request.json())
         return web.Response(text="ok")
 
+    async def _upload(self, request: web.Request) -> web.Response:
+        self.uploads.append(await request.read())
+        return web.Response(text="OK")
+
     async def _api(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
         if request.content_type == "application/json":
             given = await request.json()
         else:
             given = dict(await request.post()) | dict(request.query)
-        for key in ("blocks", "view", "metadata"):
+        for key in ("blocks", "view", "metadata", "chunks", "prompts", "files"):
             if isinstance(given.get(key), str):
                 given[key] = json.loads(given[key])
         if method != "auth.test":
@@ -130,6 +142,26 @@ class FakeSlack:
             case "chat.postMessage" | "chat.update" | "chat.postEphemeral":
                 self.wrong += problems({k: given[k] for k in ("text", "blocks")}, "message")
                 return {"ok": True, "ts": f"1795.{self._number:06}", "channel": given["channel"], "message_ts": "1"}
+            case "chat.startStream":
+                ts = f"1796.{self._number:06}"
+                chunks = list(given.get("chunks") or ())
+                self.streams[ts] = {"channel": given["channel"], "chunks": chunks, "blocks": None, "open": True}
+                return {"ok": True, "ts": ts, "channel": given["channel"]}
+            case "chat.appendStream" | "chat.stopStream":
+                stream = self.streams.get(given["ts"])
+                if stream is None or not stream["open"]:
+                    return {"ok": False, "error": "message_not_in_streaming_state"}
+                stream["chunks"] += given.get("chunks") or []
+                if method == "chat.stopStream":
+                    stream |= {"open": False, "blocks": given["blocks"]}
+                    self.wrong += problems({"text": "streamed", "blocks": given["blocks"]}, "message")
+                return {"ok": True, "ts": given["ts"], "channel": given["channel"]}
+            case "assistant.threads.setStatus" | "assistant.threads.setSuggestedPrompts":
+                return {"ok": True}
+            case "files.getUploadURLExternal":
+                return {"ok": True, "upload_url": str(self.server.make_url("/upload")), "file_id": "F1"}
+            case "files.completeUploadExternal":
+                return {"ok": True, "files": [{"id": "F1"}]}
             case "views.open" | "views.push" | "views.update" | "views.publish":
                 self.wrong += problems(given["view"], "home" if method == "views.publish" else "modal")
                 return {"ok": True, "view": {"id": given.get("view_id") or f"V{self._number}"}}
@@ -230,6 +262,9 @@ class Services:
     total: int = 0  # how many findings there are
     clicks: list[str] = field(default_factory=list)  # the identities of clicks handed on with ``ask``
     parse_filters = staticmethod(parse_filters)
+    guest: bool = False  # who clicks and asks
+    team: str | None = None
+    role: str = ""
 
     def _said(self, name: str, *given: Any) -> None:
         shown = tuple(g.principal.id if isinstance(g, Actor) else g for g in given)
@@ -241,8 +276,9 @@ class Services:
         return [call for call in self.calls if call[0] == name]
 
     async def actor(self, identity: PlatformIdentity) -> Actor:
-        standing = Standing(active=True, guest=False, external=False, bot=False, checked_at=NOW)
-        principal = Principal(id=f"{identity.tenant}/{identity.user}", name="Alice")
+        external = identity.tenant != TEAM
+        standing = Standing(active=True, guest=self.guest, external=external, bot=False, checked_at=NOW)
+        principal = Principal(id=f"{identity.tenant}/{identity.user}", name="Alice", team=self.team, role=self.role)
         return Actor(principal=principal, identity=identity, standing=standing)
 
     async def require(self, cause_id: str, actor: Actor, action: str) -> None:
@@ -399,9 +435,9 @@ class World:
     async def click(self, action: str, value: dict[str, Any] | None = None, **more: Any) -> tuple[int, str]:
         return await self.payload(action_body(action, value or {"c": "c-1", "v": 7}, **more))
 
-    async def event(self, event: dict[str, Any], team: str = TEAM) -> int:
+    async def event(self, event: dict[str, Any], team: str = TEAM, event_id: str = "Ev1") -> int:
         """Deliver an event of the Events API."""
-        body = json.dumps({"type": "event_callback", "team_id": team, "event_id": "Ev1", "event": event})
+        body = json.dumps({"type": "event_callback", "team_id": team, "event_id": event_id, "event": event})
         stamp = str(int(time.time()))
         signature = SignatureVerifier(SECRET).generate_signature(timestamp=stamp, body=body) or ""
         headers = {
@@ -478,12 +514,12 @@ def action_body(
     }
 
 
-async def build_world(path: Path) -> World:
+async def build_world(path: Path, **more: Any) -> World:
     slack = await FakeSlack().start()
     settings = Settings(
         slack={"enabled": True, "mode": "http", "team": TEAM},
         slack_signing_secret=SECRET,
-        routing={"owners": {"payments": {"name": "Payments"}}},
+        **({"routing": {"owners": {"payments": {"name": "Payments"}}}} | more),
     )
     services, db = Services(), Database(f"sqlite:///{path}/t.db")
     db.write_sync(metadata.create_all)
@@ -502,6 +538,9 @@ async def build_world(path: Path) -> World:
         delegations=services,
         whys=services,
     )
+    turns = StoredTurns(db, engine.clock)
+    questions, about = Ask(db, settings, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
+    engine.answers = Answers(db, settings, questions, about, turns, engine.clock, RandomIds())
     app = build_app(engine, settings, slack.client())
     site = web.Application()
     site.add_routes(SlackConnection(app, settings).routes())

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.domain.answers import START
 from handlers.slack.app import COMMAND
+from handlers.slack.asking import ABOUT
 from handlers.slack.connection import SCOPES
 
 ROOT = Path(__file__).parents[3]
@@ -20,6 +22,12 @@ NEEDS = {
     "chat_postMessage": {"chat:write"},
     "chat_postEphemeral": {"chat:write"},
     "chat_update": {"chat:write"},
+    "chat_startStream": {"chat:write"},
+    "chat_appendStream": {"chat:write"},
+    "chat_stopStream": {"chat:write"},
+    "assistant_threads_setStatus": {"chat:write"},
+    "assistant_threads_setSuggestedPrompts": {"assistant:write"},
+    "files_upload_v2": {"files:write"},
     "conversations_open": {"im:write"},
     "conversations_history": {"channels:history", "groups:history", "im:history"},
     "conversations_replies": {"channels:history", "groups:history", "im:history"},
@@ -40,23 +48,27 @@ def manifest() -> dict[str, Any]:
 
 def called() -> set[str]:
     source = "".join(file.read_text("utf-8") for file in (ROOT / "handlers" / "slack").glob("*.py"))
-    names = r"\.((?:auth|apps|chat|conversations|users|usergroups|views|reactions|files|team|bots|pins|search)_\w+)\("
+    names = r"\.((?:auth|apps|chat|conversations|users|usergroups|views|reactions|files|team|bots|pins|search|assistant)_\w+)\("
     return set(re.findall(names, source))
 
 
 def test_the_scopes_are_exactly_what_the_called_methods_need(manifest: dict[str, Any]) -> None:
     methods = called()
     assert methods == set(NEEDS)  # a new method must be looked up here
-    needed = set().union(*(NEEDS[method] for method in methods)) | {"commands"}
+    needed = set().union(*(NEEDS[method] for method in methods)) | {"commands", "app_mentions:read"}
     assert set(manifest["oauth_config"]["scopes"]["bot"]) == needed == SCOPES
 
 
 def test_it_has_the_command_the_events_the_home_tab_and_both_ways_in(manifest: dict[str, Any]) -> None:
     assert [c["command"] for c in manifest["features"]["slash_commands"]] == [COMMAND]
-    source = (ROOT / "handlers" / "slack" / "app.py").read_text("utf-8")
-    assert set(manifest["settings"]["event_subscriptions"]["bot_events"]) == set(
-        re.findall(r'\.event\("(\w+)"\)', source)
-    )
+    source = "".join(file.read_text("utf-8") for file in (ROOT / "handlers" / "slack").glob("*.py"))
+    events = {name.partition(".")[0] for name in manifest["settings"]["event_subscriptions"]["bot_events"]}
+    assert events == set(re.findall(r'\.event\("(\w+)"\)', source))
+    assert "message.channels" not in manifest["settings"]["event_subscriptions"]["bot_events"]  # only what is for us
+    assert [s["callback_id"] for s in manifest["features"]["shortcuts"]] == [ABOUT]
+    prompts = manifest["features"]["agent_view"]["suggested_prompts"]
+    assert [p["message"] for p in prompts] == list(START)
     assert manifest["features"]["app_home"]["home_tab_enabled"] is True
+    assert manifest["features"]["app_home"]["messages_tab_read_only_enabled"] is False
     assert manifest["settings"]["interactivity"]["is_enabled"] is True
     assert manifest["settings"]["socket_mode_enabled"] is True
