@@ -261,6 +261,7 @@ async def serve(
     telling = Telling(engine.db, write_backs(settings), clock, ids, worker, settings.routing.fallback)
     housekeeping = (
         engine.stewardship.wake_due,
+        engine.suppression.tick,
         engine.approvals.expire_due,
         engine.standings.tick,
         engine.answers.tidy,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bot.governance.policy import Policy
     from bot.intake.service import Intake
     from bot.intake.stewardship import Stewardship
+    from bot.intake.suppression import Suppression
     from bot.narrative.service import Narratives
     from bot.remediation.approval import Approvals
     from bot.remediation.execution import Executor
@@ -75,6 +76,12 @@ class Engine:
         from bot.governance.controls import Controls
 
         return Controls(self.db, self.policy, self.people, self.clock, self.ids)
+
+    @property
+    def suppression(self) -> Suppression:
+        from bot.intake.suppression import Suppression
+
+        return Suppression(self.db, self.settings, self.clock, self.ids, self.policy)
 
     @property
     def standings(self) -> Standings:

@@ -373,6 +373,31 @@ class SourceHealth(_View):
     last_ok_at: datetime | None = None
 
 
+class FeedView(_View):
+    """How fresh a list of others is."""
+
+    name: str  # kev | epss | nvd | aws
+    title: str
+    ok: bool
+    stale: bool
+    said: str
+    as_of: datetime | None = None
+    checked_at: datetime | None = None
+    entries: int = 0
+
+
+class RouteRuleLine(_View):
+    """How often a rule of routing was wrong: "not mine" decisions of the causes it routed."""
+
+    rule: str  # tag | rule | cmdb | catalog | codeowners | account | project | fallback
+    routed: int
+    passed_on: int
+
+    @property
+    def rate(self) -> float:
+        return self.passed_on / self.routed if self.routed else 0.0
+
+
 class StatusView(_View):
     at: datetime
     open_findings: tuple[tuple[Severity, int], ...]

@@ -29,11 +29,13 @@ from bot.intake.causes import cause_id, cause_key, template_of
 from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
 from bot.intake.identity import check_of, issue_of
 from bot.intake.matching import Asked, Facts, environment_of
+from bot.intake.noise import Silencer
+from bot.intake.retriage import Known, cves_of, effective
 from bot.intake.routing import Route, Router
 from bot.intake.triage import rules_of
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
-from bot.store import causes, findings, issues, ledger, overrides, sources
+from bot.store import causes, findings, intel, issues, ledger, moves, overrides, silences, sources
 from bot.store.overrides import Override
 from bot.store.upsert import chunks
 from bot.triage.rules import Rules
@@ -144,7 +146,11 @@ class _PageWork:
         self.history = bool(getattr(mapper, "keeps_history", False))
         self.control_sets: list[dict[str, Any]] = []
         self.split_or_merged = issues.overrides(conn)
+        self.regrouped = moves.load(conn)
+        self.silencer = Silencer(silences.rules(conn, ("active",)), now)
         self.rules = context.rules or rules_of(context.settings)
+        self.known = Known(conn, ())
+        self.more_cves: list[tuple[str, str]] = []
         self.memo = context.memo
         self.memo.trim()
 
@@ -190,6 +196,7 @@ class _PageWork:
         resources: dict[str, dict[str, Any]] = {}
         accounts: dict[str, dict[str, Any]] = {}
         self.control_sets = []
+        mapped: list[tuple[str, Mapping[str, Any], Sighting, Finding, bool]] = []
         for found, (number, raw, sighting) in work.items():
             was = old.get(found)
             same = was is not None and stored[found][0] == sighting.content
@@ -209,6 +216,10 @@ class _PageWork:
             if was is not None and not same and _older(finding.modified, was.source_modified):
                 self.tally.unchanged += 1  # a page that was late: what we have is what the source said after it
                 continue
+            mapped.append((found, raw, sighting, finding, same))
+        self.known = Known(self.conn, [each[3] for each in mapped])
+        for found, raw, sighting, finding, same in mapped:
+            was = old.get(found)
             status, reason = self._life(finding, was, same)
             if status is None:
                 continue
@@ -229,6 +240,8 @@ class _PageWork:
             accounts=list(accounts.values()),
             control_sets=self.control_sets,
         )
+        intel.link(self.conn, self.more_cves)
+        self.more_cves = []
 
     def _life(self, finding: Finding, was: Row[Any] | None, same: bool) -> tuple[Status | None, str]:
         """Where the finding stands now and why; None when there is nothing to store."""
@@ -286,7 +299,8 @@ class _PageWork:
         environment, why, route = self._placed(finding)
         issue = issue_of(finding)
         cause, owner = self._cause(finding, environment.value, route, issue.topic)
-        judgement = self.rules.judge(finding, environment, why)
+        said = self.known.of(finding)
+        judgement = self.rules.judge(finding, environment, why, said)
         # What was promised stays promised: a changed description is no new deadline.
         kept = was.due if was is not None and was.priority == judgement.priority else None
         due = kept or judgement.due(finding, now)
@@ -357,11 +371,16 @@ class _PageWork:
                 "exploit": _any([v.exploit for v in vulnerabilities]),
                 "fixable": _any([v.fix for v in vulnerabilities]),
                 "package": clean(vulnerabilities[0].package, _WORD),
-                "kev": _any([v.kev for v in vulnerabilities]),
-                "epss": max((v.epss for v in vulnerabilities if v.epss is not None), default=None),
-                "cvss": max((v.cvss for v in vulnerabilities if v.cvss is not None), default=None),
                 "cve": clean(vulnerabilities[0].uid, _WORD),
             }
+            if len(vulnerabilities) > 1:
+                self.more_cves += [(found, cve) for cve in dict.fromkeys(cves_of(finding)) if cve != row["cve"]]
+        if vulnerabilities or said.exposed is not None:
+            row |= effective(finding, said)
+        if self.silencer.active:
+            facts = Facts.of(finding)
+            facts.environment = environment.value
+            self.silencer.consider(row, facts)
         return row, judgement.json(due)
 
     def _words(self, finding: Finding, owner: str) -> tuple[str, str, str]:
@@ -429,6 +448,8 @@ class _PageWork:
                 account_uid=clean(account.uid, _WORD), account_name=clean(account.name),
                 environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
             )  # fmt: skip
+        if self.regrouped:
+            base = self.regrouped.of(finding.id, base)
         seed = self.seeds.get(base.id)
         if seed is None:
             override = self._overrides.get(base.key)
@@ -501,8 +522,11 @@ class _PageWork:
         if self.rejects:
             sources.keep_rejects(conn, source=context.source, poll_id=context.poll_id, now=now, rejects=self.rejects)
         if self.touched:
+            self.silencer.finish(conn, [found for rows in self.written.values() for found in rows])
             changed = causes.refresh(conn, context.ids, now, self.touched, self.seeds, self.written)
-            said = announce.announce(conn, context.ids, now, context.settings.routing, changed)
+            said = announce.announce(
+                conn, context.ids, now, context.settings.routing, changed, context.settings.attention
+            )
             tally.cards, tally.held, tally.voiceless = said.cards, said.held, said.voiceless
         if self.verdicts or self.rejects:
             counts = {name: getattr(tally, name) for name in tally.__slots__}

@@ -200,7 +200,7 @@ class Stewardship:
         fresh = [causes.Refreshed(c.id, c.priority, c.channels, c.open_count, c.state, True, False)
                  for c in (causes.get(conn, cause_id) for cause_id in woken if cause_id not in there)
                  if c.state == "open"]  # fmt: skip
-        announce(conn, self._ids, now, self._settings.routing, fresh)
+        announce(conn, self._ids, now, self._settings.routing, fresh, self._settings.attention)
 
 
 def _settle(outcome: Notice | Denied) -> Notice:

@@ -14,7 +14,7 @@ from bot.domain.findings import OPEN_STATUSES, Status
 from bot.domain.ids import IdSource, canonical
 from bot.domain.triage import Ssvc
 
-from . import posts
+from . import posts, silences
 from .outbox import OUTBOX
 from .tables import CauseRow, FindingRow
 from .upsert import chunks, sqlite_time, upsert
@@ -72,6 +72,7 @@ class Counts:
     total: int = 0
     open: int = 0
     excepted: int = 0
+    hidden: int = 0  # by a rule of ours, or by the source
     severity: int = 0
     priority: int = 4
     due: datetime | None = None
@@ -93,6 +94,7 @@ def refresh(
     stored yet has no others, so it is counted from them.
     """
     changed: list[Refreshed] = []
+    silences.release_urgent(conn, cause_ids, now)  # however a finding came to be P1, no rule hides it for long
     for some in chunks(sorted(cause_ids)):
         changed += _refresh(conn, ids, now, some, seeds or {}, fresh or {})
     return changed
@@ -129,7 +131,7 @@ def _refresh(
             row["revision"] += 1
             row["changed_at"] = now
             urgent = row["priority"] == 1 and was["priority"] > 1
-            is_fresh = row["state"] == "open" and (was["state"] == "resolved" or urgent)
+            is_fresh = row["state"] == "open" and (was["state"] in {"resolved", "silenced"} or urgent)
         rows.append(row)
         news.append((was is not None, is_fresh))
     upsert(conn, CAUSES, ["id"], rows)
@@ -166,6 +168,8 @@ def _count_rows(rows: Mapping[str, Mapping[str, Any]]) -> Counts:
             resources.add(row["resource_uid"])
         elif status == Status.EXCEPTED.value:
             counts.excepted += 1
+        elif status == Status.SUPPRESSED.value:
+            counts.hidden += 1
     counts.resources = len(resources)
     return counts
 
@@ -200,6 +204,7 @@ _COUNTS = f"""
 SELECT cause_id, count(*),
        count(CASE WHEN {_IS_OPEN} THEN 1 END),
        count(CASE WHEN status = '{Status.EXCEPTED.value}' THEN 1 END),
+       count(CASE WHEN status = '{Status.SUPPRESSED.value}' THEN 1 END),
        max(CASE WHEN {_IS_OPEN} THEN CASE WHEN severity = 99 THEN 0 ELSE severity END END),
        min(CASE WHEN {_IS_OPEN} THEN priority END),
        min(CASE WHEN {_IS_OPEN} THEN due END),
@@ -237,7 +242,7 @@ def _first_row(seed: Seed, count: Counts, channels: str, now: datetime) -> dict[
         "open_count": count.open,
         "total_count": count.total,
         "resource_count": count.resources,
-        "state": "open" if is_open else "resolved",
+        "state": "open" if is_open else "silenced" if count.hidden else "resolved",
         "snoozed_until": None,
         "note": "",
         "revision": 0,
@@ -252,7 +257,8 @@ def _next_row(
     if seed is not None:
         # Settings and playbooks may have changed since; what makes the key cannot.
         row |= {"playbook": seed.playbook, "account_name": seed.account_name, "owner": seed.owner,
-                "owner_reason": seed.owner_reason, "owner_rule": seed.owner_rule, "channels": encoded[seed.channels]}  # fmt: skip
+                "owner_reason": seed.owner_reason, "owner_rule": seed.owner_rule,
+                "channels": encoded[seed.channels]}  # fmt: skip
     row |= {"open_count": count.open, "total_count": count.total}
     if count.first_seen is not None:
         row["first_seen"] = count.first_seen
@@ -263,7 +269,7 @@ def _next_row(
         snoozed = row["state"] == "snoozed" and row["snoozed_until"] is not None and row["snoozed_until"] > now
         row["state"] = "snoozed" if snoozed else "open"
     else:
-        row["state"] = "excepted" if count.excepted else "resolved"
+        row["state"] = "excepted" if count.excepted else "silenced" if count.hidden else "resolved"
     if row["state"] != "snoozed":
         row["snoozed_until"] = None
     return row

@@ -1,0 +1,97 @@
+"""Suppression rules as people see them: the terms, whose names stand under them, what they hide or would hide."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from .triage import Priority
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RuleState(StrEnum):
+    MONITOR = "monitor"  # counts what it would hide, hides nothing
+    ACTIVE = "active"
+    ENDED = "ended"  # by a person, or it left gatehouse.yml
+    EXPIRED = "expired"
+
+    @property
+    def over(self) -> bool:
+        return self in {RuleState.ENDED, RuleState.EXPIRED}
+
+
+class HiddenLine(_View):
+    """A finding that a rule hides, or would."""
+
+    id: str
+    title: str
+    resource: str
+    where: str
+    priority: Priority
+    source: str
+
+
+class Preview(_View):
+    """What a rule would hide of what is open, and of what came in lately: nothing was changed to find out."""
+
+    matched: int = 0  # open findings it is about
+    hides: int = 0  # of these: without the P1 it may not hide
+    causes: int = 0  # that would have no open finding left
+    of_open: int = 0  # open findings in all
+    last_week: int = 0  # of those it is about, first seen in the last seven days
+    by_priority: tuple[tuple[Priority, int], ...] = ()
+    urgent: tuple[HiddenLine, ...] = ()  # the P1 among them, the first few
+    sample: tuple[HiddenLine, ...] = ()
+
+    @property
+    def p1(self) -> int:
+        return sum(number for priority, number in self.by_priority if priority is Priority.P1)
+
+
+class NameLine(_View):
+    """Who pressed Activate over exactly these terms."""
+
+    id: str
+    name: str
+    at: datetime
+
+
+class RuleView(_View):
+    id: str
+    name: str
+    hash: str
+    origin: str  # person | settings
+    state: RuleState
+    state_why: str = ""
+    about: str  # its conditions in words
+    when: str = ""  # its hours and days in words; "" is always
+    reason: str
+    author: str
+    until: datetime
+    include_p1: bool = False
+    quorum: int = 1  # names it needs
+    names: tuple[NameLine, ...] = ()
+    hidden: int = 0  # findings it hides now
+    hidden_p1: int = 0
+    preview: Preview = Preview()
+    may_activate: bool = False  # the person who looks
+    may_end: bool = False
+
+    @property
+    def missing(self) -> int:
+        return max(0, self.quorum - len(self.names))
+
+
+class SilencedLine(_View):
+    """How much one rule, or the sources themselves, hide now."""
+
+    by: str  # name of the rule, or the source
+    reason: str
+    count: int
+    p1: int = 0
+    rule_id: str = ""  # "" where the source hides it
