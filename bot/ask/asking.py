@@ -5,7 +5,6 @@ from __future__ import annotations
 from bot.ask.marks import COUNTED, Marks, NotUnderstood
 from bot.ask.reading import Mark, Span
 
-
 _PACE = frozenset({"slowest", "fastest", "quickest"})
 
 

@@ -12,6 +12,9 @@ from bot.ask.reading import Mark, Span
 class Comparing(Filters):
     def _compare(self) -> None:
         vs = self._of("vs")
+        for mark in self._of("more"):
+            if any(m.kind == "how" and m.end == mark.start for m in self.marks):
+                raise NotUnderstood("The difference? Ask for both sides, such as “prod vs dev”.")
         hints = self._of("compare", "more")
         pairs = self._coordinations()
         if vs:

@@ -111,9 +111,10 @@ class Grouping(Filters):
     def _one_group(self, noun: Mark, marks: list[Mark]) -> None:
         """``by team and severity`` is asked back."""
         behind = [m for m in marks if m.start >= noun.end][:2]
-        if len(behind) == 2 and behind[0].kind == "and" and behind[1].kind == "noun" and behind[1].dim in GROUPS:
-            if self._near(noun, behind[0]) and self._near(behind[0], behind[1]):
-                raise NotUnderstood(f"By {noun.said} or by {behind[1].said}? One at a time, please.")
+        if len(behind) < 2 or behind[0].kind != "and" or behind[1].kind != "noun" or behind[1].dim not in GROUPS:
+            return
+        if self._near(noun, behind[0]) and self._near(behind[0], behind[1]):
+            raise NotUnderstood(f"By {noun.said} or by {behind[1].said}? One at a time, please.")
 
     def _things(self, marks: list[Mark], ranks: list[Mark]) -> None:
         """``top 10 machines``: single things by how much they have."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 from bot.ask.asking import Asking
 from bot.ask.comparing import Comparing
 from bot.ask.grouping import Grouping
-from bot.ask.marks import NotUnderstood
+from bot.ask.marks import Elsewhere, NotUnderstood
 from bot.ask.reading import Mark, Parsed
 from bot.ask.scan import Scan
 from bot.ask.shares import Shares
@@ -30,6 +30,16 @@ _BEHIND = frozenset(
 )  # fmt: skip
 
 
+# Words that change nothing beside others, but are no thing to count.
+_NO_THING = frozenset(
+    [
+        "terms", "term", "levels", "level", "kinds", "labels", "label", "tags", "tag", "values", "value", "dashboards",
+        "figures", "folks", "guys", "details", "ids", "id", "points", "point", "questions", "sides", "sorts", "stands",
+        "scopes", "scope", "companies", "bots", "fleets", "estates", "runs", "uses", "holds", "takes", "moments",
+    ]
+)  # fmt: skip
+
+
 class _Parser(Grouping, Comparing, Shares, Asking):
     def run(self) -> Parsed:
         self._context()
@@ -43,7 +53,16 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         self._spans()
         self._contradiction()
         self._kind()
+        self._unused()
         return self.out
+
+    def _unused(self) -> None:
+        """A comparing word that compares nothing, and a thing counted that is none of ours."""
+        if not self.out.sides and self.out.measure != "change" and (more := self._of("more")):
+            raise NotUnderstood(f"“{more[0].said}” than what?")
+        for how in self.marks:
+            if how.kind == "how" and self._word(how.end) in _NO_THING:
+                raise Elsewhere(f"I cannot count “{self.words[how.end].raw}”.")
 
     # --- meaning from the neighbourhood
 

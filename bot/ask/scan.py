@@ -184,6 +184,9 @@ def _next(words: list[Token], at: int, names: Phrases, now: datetime) -> Mark | 
     for special in amounts.READERS:
         if mark := special(words, at, now):
             return mark
+    bare = amounts.length(words, at, now)
+    if bare is not None and bare.data[0]:
+        return bare  # "more than 30 days"
     longest = _longest(words, at, names) or None
     usual = _longest(words, at, common())
     if usual is not None and (longest is None or usual.end > longest.end):
@@ -196,8 +199,8 @@ def _next(words: list[Token], at: int, names: Phrases, now: datetime) -> Mark | 
         return longest
     if re.fullmatch(r"(?:cve-\d{4}-\d{4,7}|ghsa(?:-[a-z0-9]{4}){3})", words[at].word):
         return Mark("value", at, at + 1, "cve", (words[at].word.upper(),))
-    if found_length := amounts.length(words, at, now):
-        return found_length
+    if bare is not None:
+        return bare
     if words[at].number is not None and words[at].word != "one":
         return Mark("number", at, at + 1, data=words[at].number)
     return None

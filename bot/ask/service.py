@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -44,6 +45,7 @@ class Answer:
     total: int = 0
     query: p.PostureQuery | None = None
     how_read: str = ""
+    read_ms: float = 0.0  # that reading the question took
 
     def contract(self, question_id: str | None) -> dict[str, Any]:
         """The JSON object of the command line (docs/ask.md)."""
@@ -132,12 +134,15 @@ class Ask:
     ) -> tuple[Answer, Turn | None]:
         rights = self.rights(who)
         reader = self._reader(conn, rights)
+        begun = perf_counter()
         reading: Reading = reader.read(
             question, now=now, lookup=lambda word: vocabulary.lookup(conn, rights, word), team=who.team, before=before
         )
+        took = 1000 * (perf_counter() - begun)
         if reading.outcome != "answered" or reading.query is None or reading.parsed is None:
-            return Answer(reading.outcome, phrase.plain(reading.said, 1000), now), None
+            return Answer(reading.outcome, phrase.plain(reading.said, 1000), now, read_ms=took), None
         answer = self._run(conn, reading.query, who, now, past)
+        answer.read_ms = took
         first = next((row["label"] for row in answer.rows[:1] if "label" in row), None)
         by = reading.parsed.by
         if first is None and before is not None:
