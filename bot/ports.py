@@ -120,6 +120,68 @@ class WriteBack(Protocol):
     async def close(self) -> None: ...
 
 
+# --- what others say -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """A whole list as it stood at ``as_of``. Rows: ``cve, added, due, ransomware, name`` (kev) or ``cve, epss,
+    percentile, content`` (epss). ``etag`` is "" where the server gave none."""
+
+    version: str
+    as_of: datetime
+    rows: Sequence[Mapping[str, Any]]
+    etag: str = ""
+
+
+class ThreatList(Protocol):
+    """A public list about CVEs. Raises ``RetryLater`` or ``Refused``; ``BadInput`` where it is not such a list."""
+
+    name: str  # kev | epss
+
+    async def edition(self, etag: str) -> Edition | None:
+        """The list as it is now; None when it is still that of ``etag``."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CveRecord:
+    """``cvss`` 0..10 and its vector, "" where there is none; ``modified`` as it was written."""
+
+    cve: str
+    cvss: float | None = None
+    vector: str = ""
+    modified: str = ""
+
+
+class CveRecords(Protocol):
+    """Looks single CVEs up; None: there is no such record."""
+
+    name: str  # nvd
+
+    async def record(self, cve: str) -> CveRecord | None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ContextFact:
+    """One fact about a resource as its cloud says it. ``fact``: created_by, exposed, last_used, tags."""
+
+    fact: str
+    value: str
+    why: str
+    source: str  # "AWS CloudTrail"
+
+
+class CloudContext(Protocol):
+    """Reads what a cloud knows of a resource; an empty list for a resource it does not understand."""
+
+    async def context(self, resource_uid: str, resource_type: str, account: str, region: str) -> list[ContextFact]: ...
+
+
 # --- clouds ----------------------------------------------------------------------------------------------------------
 
 

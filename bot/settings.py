@@ -112,6 +112,27 @@ class TriageSettings(_Section):
     epss_likely: float = Field(0.1, ge=0, le=1, description="EPSS from which exploitation counts as likely")
 
 
+class EnrichmentSettings(_Section):
+    """What others than the sources say of a finding. Off until enabled: nothing is asked over the internet."""
+
+    enabled: bool = Field(False, description="Download CISA's KEV list and FIRST's EPSS scores, look CVEs up at NVD")
+    kev_url: str = Field("https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json",
+                         description="The KEV list; empty: none")  # fmt: skip
+    kev_hours: float = Field(6, gt=0, description="Hours between two looks for a new edition")
+    epss_url: str = Field("https://epss.empiricalsecurity.com/epss_scores-current.csv.gz",
+                          description="The daily scores of all CVEs; empty: the API is asked for ours only")  # fmt: skip
+    epss_api: str = Field("https://api.first.org/data/v1/epss", description="The API of FIRST; empty: never asked")
+    epss_hours: float = Field(12, gt=0, description="Hours between two looks for a new edition")
+    nvd_url: str = Field("https://services.nvd.nist.gov/rest/json/cves/2.0", description="The API of NVD; empty: none")
+    nvd_api_key: SecretStr | None = Field(None, description="Key of NVD: 50 calls in 30 seconds in place of 5")
+    nvd_per_day: int = Field(500, ge=0, description="Most calls to NVD in a day (UTC)")
+    kev_stale_days: int = Field(7, ge=1, description="A KEV list older than this is called stale")
+    epss_stale_days: int = Field(3, ge=1, description="Scores older than this are called stale")
+    aws_context: bool = Field(False, description="Read who made a resource, its tags, whether it can be reached and "
+                              "when it was last used, for causes of P1 and P2")  # fmt: skip
+    aws_per_hour: int = Field(60, ge=0, description="Most resources looked at in an hour")
+
+
 class EnvironmentRule(_Section):
     match: Match = Field(description="When it applies")
     environment: Literal["prod", "staging", "dev", "test", "sandbox"] = Field(description="What it then is")
@@ -403,6 +424,7 @@ class Settings(BaseSettings):
     routing: RoutingSettings = Field(default_factory=lambda: RoutingSettings())
     environments: EnvironmentSettings = Field(default_factory=lambda: EnvironmentSettings())
     triage: TriageSettings = Field(default_factory=lambda: TriageSettings())
+    enrichment: EnrichmentSettings = Field(default_factory=lambda: EnrichmentSettings())
     suppression: SuppressionSettings = Field(default_factory=lambda: SuppressionSettings())
     attention: AttentionSettings = Field(default_factory=lambda: AttentionSettings())
     causes: CauseSettings = Field(default_factory=lambda: CauseSettings())

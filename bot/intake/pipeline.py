@@ -29,13 +29,12 @@ from bot.intake.causes import cause_id, cause_key, template_of
 from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
 from bot.intake.identity import check_of, issue_of
 from bot.intake.matching import Asked, Facts, environment_of
-from bot.intake.noise import Silencer
 from bot.intake.retriage import Known, cves_of, effective
 from bot.intake.routing import Route, Router
 from bot.intake.triage import rules_of
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
-from bot.store import causes, findings, intel, issues, ledger, moves, overrides, silences, sources
+from bot.store import causes, findings, intel, issues, ledger, overrides, sources
 from bot.store.overrides import Override
 from bot.store.upsert import chunks
 from bot.triage.rules import Rules
@@ -146,8 +145,6 @@ class _PageWork:
         self.history = bool(getattr(mapper, "keeps_history", False))
         self.control_sets: list[dict[str, Any]] = []
         self.split_or_merged = issues.overrides(conn)
-        self.regrouped = moves.load(conn)
-        self.silencer = Silencer(silences.rules(conn, ("active",)), now)
         self.rules = context.rules or rules_of(context.settings)
         self.known = Known(conn, ())
         self.more_cves: list[tuple[str, str]] = []
@@ -377,10 +374,6 @@ class _PageWork:
                 self.more_cves += [(found, cve) for cve in dict.fromkeys(cves_of(finding)) if cve != row["cve"]]
         if vulnerabilities or said.exposed is not None:
             row |= effective(finding, said)
-        if self.silencer.active:
-            facts = Facts.of(finding)
-            facts.environment = environment.value
-            self.silencer.consider(row, facts)
         return row, judgement.json(due)
 
     def _words(self, finding: Finding, owner: str) -> tuple[str, str, str]:
@@ -448,8 +441,6 @@ class _PageWork:
                 account_uid=clean(account.uid, _WORD), account_name=clean(account.name),
                 environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
             )  # fmt: skip
-        if self.regrouped:
-            base = self.regrouped.of(finding.id, base)
         seed = self.seeds.get(base.id)
         if seed is None:
             override = self._overrides.get(base.key)
@@ -522,11 +513,8 @@ class _PageWork:
         if self.rejects:
             sources.keep_rejects(conn, source=context.source, poll_id=context.poll_id, now=now, rejects=self.rejects)
         if self.touched:
-            self.silencer.finish(conn, [found for rows in self.written.values() for found in rows])
             changed = causes.refresh(conn, context.ids, now, self.touched, self.seeds, self.written)
-            said = announce.announce(
-                conn, context.ids, now, context.settings.routing, changed, context.settings.attention
-            )
+            said = announce.announce(conn, context.ids, now, context.settings.routing, changed)
             tally.cards, tally.held, tally.voiceless = said.cards, said.held, said.voiceless
         if self.verdicts or self.rejects:
             counts = {name: getattr(tally, name) for name in tally.__slots__}
