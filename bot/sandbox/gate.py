@@ -2,8 +2,9 @@
 
 The local workspace takes anything; the gate refuses what Slack would refuse (blocks, tokens, scopes, spent trigger
 ids), slows down who talks too fast (429 with Retry-After), answers what the workspace does not know (user groups,
-guests, locales), injects faults and keeps a record of calls. Interactions pass through it too, so that it knows how
-old a trigger id is and how long an acknowledgement took.
+guests, locales, statuses), shows in simpler blocks what it cannot draw (``streams``), injects faults and keeps a record
+of calls. Interactions pass through it too, so that it knows how old a trigger id is and how long an acknowledgement
+took.
 
 ``GET /_gate/calls``, ``DELETE /_gate/calls``, ``POST /_gate/inject`` ``{"method", "times", "status" | "error" |
 "retry_after" | "lose": true}``; ``lose`` lets the call happen and loses the answer.
@@ -24,7 +25,7 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from bot.sandbox import strict
+from bot.sandbox import streams, strict
 
 TRIGGER_SECONDS = 3.0
 ACK_SECONDS = 3.0
@@ -33,6 +34,10 @@ _TIERS = {2: 20, 3: 50, 4: 100}
 _TIER = {
     "chat.update": 3,
     "chat.delete": 3,
+    "chat.startStream": 2,
+    "chat.appendStream": 4,
+    "chat.stopStream": 2,
+    "assistant.threads.setSuggestedPrompts": 4,
     "chat.postEphemeral": 4,
     "views.open": 4,
     "views.push": 4,
@@ -70,6 +75,10 @@ _SCOPES: dict[str, tuple[str, ...]] = {  # any one of them is enough
     "reactions.add": ("reactions:write",),
     "team.info": ("team:read",),
     "files.getUploadURLExternal": ("files:write",),
+    "files.completeUploadExternal": ("files:write",),
+    "assistant.threads.setStatus": ("chat:write", "assistant:write"),
+    "assistant.threads.setSuggestedPrompts": ("assistant:write",),
+    **dict.fromkeys(streams.METHODS, ("chat:write",)),
 }
 _MESSAGES = ("chat.postMessage", "chat.update", "chat.postEphemeral")
 _VIEWS = ("views.open", "views.push", "views.update", "views.publish")
@@ -135,6 +144,7 @@ class Gate:
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._triggers: dict[str, float] = {}
         self._faults: list[_Fault] = []
+        self._streams = streams.Streams()
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -241,6 +251,8 @@ class Gate:
         if own is not None:
             self._record(method, args, "" if own.get("ok") else str(own.get("error")))
             return web.json_response(own)
+        if method in streams.METHODS:
+            return await self._stream(method, args, request)
         status, answer = await self._forward(request, body)
         if isinstance(answer, dict):
             answer = self._enrich(method, args, answer)
@@ -287,6 +299,10 @@ class Gate:
             return strict.message_problems(args.get("text"), args.get("blocks"))
         if method in _VIEWS:
             return strict.view_problems(args.get("view"))
+        if method in streams.METHODS:
+            return self._streams.problems(method, args)
+        if method == "assistant.threads.setSuggestedPrompts":
+            return streams.prompt_problems(args)
         return []
 
     def _spend(self, trigger: str) -> str:
@@ -309,7 +325,34 @@ class Gate:
         if method == "usergroups.users.list":
             group = next((g for g in self.config.groups if g.id == args.get("usergroup")), None)
             return {"ok": True, "users": list(group.users)} if group else {"ok": False, "error": "no_such_subteam"}
+        if method in streams.STATUS:
+            return {"ok": True}
         return None
+
+    async def _stream(self, method: str, args: Mapping[str, Any], request: web.Request) -> web.Response:
+        """A message that grows: the workspace knows no streams."""
+        stream = self._streams.begin(args) if method == "chat.startStream" else self._streams.get(args)
+        if stream is None:
+            return self._no(method, args, "message_not_in_streaming_state")
+        said: dict[str, Any] = {"channel": stream.channel}
+        if method == "chat.startStream":
+            upstream = "chat.postMessage"
+            said |= {"thread_ts": args["thread_ts"], "text": stream.shown}
+        else:
+            upstream = "chat.update"
+            stream.take(args)
+            said |= {"ts": args["ts"], "text": stream.shown}
+            if method == "chat.stopStream":
+                rest = streams.simplified(args.get("blocks") or [])
+                said["blocks"] = [streams.section(stream.shown), *rest]
+        body = json.dumps(said).encode()
+        _, answer = await self._forward(request, body, path=f"/api/{upstream}")
+        self._record(method, args, "" if answer.get("ok") else str(answer.get("error")), answer)
+        if answer.get("ok") and method == "chat.startStream":
+            self._streams.keep(stream, str(answer["ts"]))
+        elif method == "chat.stopStream":
+            self._streams.end(args)
+        return web.json_response(answer)
 
     def _enrich(self, method: str, args: Mapping[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         if method == "apps.connections.open" and answer.get("ok"):
@@ -347,12 +390,13 @@ class Gate:
             call["ts"] = answer["ts"]
         self.calls.append(call)
 
-    async def _forward(self, request: web.Request, body: bytes) -> tuple[int, Any]:
+    async def _forward(self, request: web.Request, body: bytes, path: str = "") -> tuple[int, Any]:
         assert self._http is not None
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
         if request.content_type == "application/json":
+            body = streams.drawable(body)
             body = _DATE.sub(r"\1", body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        url = f"{self.upstream}{request.rel_url}"
+        url = f"{self.upstream}{path or request.rel_url}"
         async with self._http.request(request.method, url, data=body or None, headers=headers) as answer:
             try:
                 return answer.status, await answer.json(content_type=None)
@@ -460,7 +504,7 @@ async def _arguments(request: web.Request, body: bytes) -> dict[str, Any]:
         args |= loaded
     elif kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
         args |= {k: v for k, v in (await request.post()).items() if isinstance(v, str)}
-    for key in ("blocks", "view"):
+    for key in ("blocks", "view", "chunks", "prompts"):
         if isinstance(args.get(key), str):
             args[key] = json.loads(args[key])
     return args

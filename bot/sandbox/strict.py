@@ -156,6 +156,8 @@ def _blocks(blocks: Any, surface: str) -> Iterator[str]:
             markdown += len(str(block.get("text", "")))
         if not said:
             yield from _sdk(lambda b=block: _parsed(b), place)
+    if sum(isinstance(b, dict) and b.get("type") == "table" for b in blocks) > 1:
+        yield "blocks: more than one table"
     if markdown > 12_000:
         yield f"blocks: {markdown} characters of markdown together, at most 12000"
 
@@ -216,6 +218,22 @@ def _block(block: dict[str, Any], kind: str, place: str) -> Iterator[str]:
             yield f"{place}.text: 1 to 12000 characters"
     elif kind == "image":
         yield from _image(block, place)
+    elif kind == "table":
+        yield from _table(block, place)
+
+
+def _table(block: dict[str, Any], place: str) -> Iterator[str]:
+    rows = block.get("rows")
+    if not isinstance(rows, list) or not 1 <= len(rows) <= 100:
+        yield f"{place}.rows: 1 to 100"
+        return
+    cells = [cell for row in rows if isinstance(row, list) for cell in row]
+    if any(not isinstance(row, list) or not 1 <= len(row) <= 20 for row in rows):
+        yield f"{place}.rows: each of 1 to 20 cells"
+    if any(not isinstance(cell, dict) or not cell.get("type") for cell in cells):
+        yield f"{place}.rows: a cell is an object with a type"
+    elif sum(len(str(cell.get("text", ""))) for cell in cells) > 10_000:
+        yield f"{place}: more than 10000 characters in all cells"
 
 
 def _image(value: dict[str, Any], place: str) -> Iterator[str]:
