@@ -1,0 +1,436 @@
+"""Card -> Adaptive Card 1.5 for Microsoft Teams. Pure, and total: whatever the text is, the result keeps every limit.
+
+Rules
+- Text of a card stands in text runs (``RichTextBlock``), which Teams formats in no way: ids and ARNs stay as they are.
+  Where only Markdown can be (title, facts, labels) look-alikes stand for what would be markup, a link or a mention.
+- ``{{DATE(…)}}`` is the one function a card has; only ``When`` makes it, braces in data are broken.
+- No colour says anything; every input has a label, every button words. ``fallbackText`` is the card's summary.
+- A message stays within 28 KB, counted in UTF-8: longer text is cut first, then the longest parts go, and that is said.
+- People are named, not mentioned: a mention in a card would ring at every update.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+from .blockkit import cut, safe_url
+from .foreign import clean, plain_emphasis
+from .model import (
+    Ask,
+    Bullets,
+    Button,
+    Buttons,
+    Card,
+    Choose,
+    Code,
+    Facts,
+    Feedback,
+    Grid,
+    Line,
+    Part,
+    Rule,
+    Section,
+    Small,
+    When,
+    Who,
+)
+from .words import sentence
+
+Json = dict[str, Any]
+
+VERSION = "1.5"
+CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
+LIMIT = 28 * 1024  # bytes of an activity
+ENVELOPE = 2 * 1024  # of it for conversation, sender, summary and reference
+TITLE, LINE, SECTION, FACT, LABEL, BUTTON, SPOKEN, SUMMARY, OPTIONS = 200, 1500, 4000, 1000, 250, 60, 150, 900, 100
+VALUE, ACTIONS, USERS = 2000, 6, 60  # Teams shows six buttons in a row; a refresh names at most 60 people
+TABLE_COLUMNS, TABLE_ROWS = 8, 40
+ROWS, ROW = 30, 20  # lines of one paragraph; what an element costs besides its text
+SCALES = (1.0, 0.5, 0.25)
+NOTHING = "–"
+KEY = "gh"  # of a button's value in the data; inputs come back beside it by their ids
+
+_BRACE = re.compile(r"\{(?=\{|$)")
+_LIST = re.compile(r"^(\s*)(?:([-+])(?=\s)|(\d+)[.)](?=\s))", re.M)
+_ENTITY = re.compile(r"&(?=#|[A-Za-z]+;)")
+_ESCAPED = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
+_MARKDOWN = str.maketrans({"<": "‹", ">": "›", "[": "［", "]": "］"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Who gets a card of their own: Teams asks the bot with ``action`` and ``value`` for each of ``user_ids``."""
+
+    action: str
+    value: str
+    user_ids: tuple[str, ...]  # Teams' own ids, 29:…
+
+
+def literal(text: str, limit: int, *, lines: bool = False) -> str:
+    """For a text run: shown as it is."""
+    return _BRACE.sub("｛", cut(clean(text[: 4 * limit + 16], lines=lines), limit))
+
+
+def markdown(text: str, limit: int, *, lines: bool = False) -> str:
+    """For what Teams reads as Markdown: nothing in it formats, links, lists or mentions."""
+    text = plain_emphasis(clean(text[: 4 * limit + 16], lines=lines)).translate(_MARKDOWN)
+    text = _ENTITY.sub("＆", _ESCAPED.sub("⧵", text)).replace("://", "∶//")
+    text = _LIST.sub(lambda m: f"{m[1]}{'–' if m[2] else m[3] + '․'}", text)
+    text = re.sub(r"^(\s*)#", r"\1＃", text, flags=re.M)
+    return _BRACE.sub("｛", cut(text, limit))
+
+
+def date(when: When) -> str:
+    """Localised by the reader's client."""
+    at = when.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    day = f"{{{{DATE({at},SHORT)}}}}"
+    return day if when.style == "date" else f"{day} {{{{TIME({at})}}}}"
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _edges(raw: str, made: str) -> str:
+    """Spans stand side by side: a blank at either end is kept."""
+    if not made:
+        return " " if raw and not raw.strip() and "\n" not in raw else ""
+    return f"{' ' if raw[:1] == ' ' else ''}{made}{' ' if raw[-1:] == ' ' else ''}"
+
+
+def _runs(line: Line, limit: int, *, strong: bool = False) -> list[list[Json | str]]:
+    """The spans of a line as text runs, one list for every line break in it, together within ``limit``."""
+    rows: list[list[Json | str]] = [[]]
+    left = limit
+    for span in line:
+        if left < 8:
+            rows[-1].append("…")
+            break
+        if isinstance(span, str):
+            for position, piece in enumerate(span[: 4 * limit].replace("\r", "\n").split("\n")):
+                if left < 8 or len(rows) > ROWS:
+                    rows[-1].append("…")
+                    return _filled(rows)
+                if position:
+                    rows.append([])
+                made = _edges(piece, literal(piece, max(left, 2)))
+                if made:
+                    rows[-1].append({"type": "TextRun", "text": made, "weight": "Bolder"} if strong else made)
+                    left -= len(made)
+            continue
+        run: Json = {"type": "TextRun", "text": ""}
+        if isinstance(span, When):
+            run["text"] = date(span)
+        elif isinstance(span, Who):
+            run["text"] = literal(span.person.name, min(left, 120)) or NOTHING
+        else:
+            run["text"] = literal(span.text, max(left, 2))
+            run |= {"fontType": "Monospace"} if isinstance(span, Code) else {"weight": "Bolder"}
+        if run["text"]:
+            rows[-1].append(run)
+            left -= len(run["text"])
+    return _filled(rows)
+
+
+def _filled(rows: list[list[Json | str]]) -> list[list[Json | str]]:
+    return [row for row in rows if any((r if isinstance(r, str) else r["text"]).strip() for r in row)]
+
+
+def _rich(runs: Sequence[Json | str], *, small: bool = False, tight: bool = False) -> Json:
+    inlines: list[Json | str] = []
+    for run in runs:
+        if small:
+            run = {"type": "TextRun", "text": run} if isinstance(run, str) else run
+            run = {**run, "size": "Small", "isSubtle": True}
+        inlines.append(run)
+    return {"type": "RichTextBlock", "inlines": inlines, **({"spacing": "None"} if tight else {})}
+
+
+def _lines(lines: Iterable[Line], heading: str, limit: int, *, bullet: bool = False) -> list[Json]:
+    made: list[Json] = []
+    left = limit
+    if heading.strip():
+        made += [_rich(row) for row in _runs((heading.replace("\n", " "),), 200, strong=True)]
+    for line in lines:
+        if left < 40:
+            made.append(_rich(["…"], tight=True))
+            break
+        rows = _runs(("• ", *line) if bullet else line, min(left, LINE))
+        if bullet and rows and all(isinstance(r, str) and r.strip() in {"•", ""} for r in rows[0]) and len(rows) == 1:
+            continue
+        for row in rows:
+            left -= sum(len(r if isinstance(r, str) else r["text"]) for r in row) + ROW
+            made.append(_rich(row, tight=bool(made)))
+    return made
+
+
+def _flat(line: Line, limit: int) -> str:
+    """A line as Markdown, for a fact."""
+    out: list[str] = []
+    left = limit
+    for span in line:
+        if left < 8:
+            out.append("…")
+            break
+        if isinstance(span, When):
+            made = date(span)
+        elif isinstance(span, str):
+            inner = markdown(span, left, lines=True)
+            made = f"\n{inner}" if span.startswith("\n") and inner else _edges(span, inner)
+            made = "\n" if not inner and "\n" in span else made
+        else:
+            made = markdown(span.person.name if isinstance(span, Who) else span.text, left)
+        out.append(made)
+        left -= len(made)
+    return re.sub(r"\n+", "\n\n", "".join(out).strip())
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _button(button: Button) -> Json | None:
+    made: Json = {"type": "Action.Execute", "title": literal(button.label, BUTTON) or NOTHING}
+    if button.url:
+        url = safe_url(button.url)
+        if not url:
+            return None  # a link that cannot be followed is no button
+        made |= {"type": "Action.OpenUrl", "url": url}
+    else:
+        made |= {"verb": cut(button.action, 100), "data": {KEY: button.value if len(button.value) <= VALUE else ""}}
+    if button.style:
+        made["style"] = "positive" if button.style == "primary" else "destructive"
+    if button.spoken:
+        made["tooltip"] = literal(button.spoken, SPOKEN) or made["title"]
+    return made
+
+
+def _actions(buttons: Iterable[Button]) -> list[Json]:
+    made = [item for item in map(_button, buttons) if item]
+    return [{"type": "ActionSet", "actions": made[i : i + ACTIONS]} for i in range(0, len(made), ACTIONS)]
+
+
+def _facts(facts: Facts, scale: float) -> list[Json]:
+    made = []
+    for fact in facts.items:
+        value = _flat(fact.value, int(FACT * scale))
+        if value:
+            made.append({"title": markdown(fact.label, 100) or NOTHING, "value": value})
+    return [{"type": "FactSet", "facts": made}] if made else []
+
+
+def _input(part: Choose | Ask, scale: float) -> list[Json]:
+    label = f"{sentence(part.label)} {part.hint.strip()}" if part.hint.strip() else part.label
+    made: Json = {"id": cut(part.id, 100) or "input", "label": markdown(label, LABEL) or NOTHING}
+    if isinstance(part, Ask):
+        made |= {"type": "Input.Text", "maxLength": min(max(part.max_length, 1), 3000)}
+        if part.long:
+            made["isMultiline"] = True
+        if part.placeholder:
+            made["placeholder"] = literal(part.placeholder, 150) or NOTHING
+        required = not part.optional
+    else:
+        options: list[Json] = []
+        for option in part.options[: max(1, int(OPTIONS * scale))]:
+            if not option.value or len(option.value) > 200:
+                continue
+            said = f"{option.label}: {option.detail}" if option.detail else option.label
+            options.append({"title": markdown(said, max(20, int(120 * scale))) or NOTHING, "value": option.value})
+        if not options:
+            return []
+        made |= {"type": "Input.ChoiceSet", "style": "compact" if part.many else "expanded", "choices": options}
+        made["wrap"] = True
+        if any(option["value"] == part.initial for option in options):
+            made["value"] = part.initial
+        required = True
+    if required:
+        made |= {"isRequired": True, "errorMessage": f"Please fill in: {markdown(part.label, 100) or 'this'}"}
+    return [made]
+
+
+def _grid(grid: Grid, scale: float) -> list[Json]:
+    width = len(grid.columns)
+    if not grid.rows or not 0 < width <= TABLE_COLUMNS:
+        items: list[Line] = []
+        for row in grid.rows:
+            cells = [f"{name}: {cell}" for name, cell in zip(grid.columns, row, strict=False) if cell]
+            items.append((" · ".join(cells),))
+        return _bullets(Bullets(tuple(items)), scale)
+    shown = grid.rows[: max(1, int(TABLE_ROWS * scale))]
+
+    def cell(text: str, position: int, *, head: bool = False) -> Json:
+        said = literal(text, max(4, int(120 * scale))) or NOTHING
+        run = {"type": "TextRun", "text": said, "weight": "Bolder"} if head else said
+        side = {"horizontalAlignment": "Right"} if position in grid.right else {}
+        return {"type": "TableCell", "items": [{"type": "RichTextBlock", "inlines": [run], **side}]}
+
+    rows = [{"type": "TableRow", "cells": [cell(name, n, head=True) for n, name in enumerate(grid.columns)]}]
+    for row in shown:
+        padded = row[:width] + ("",) * (width - len(row))
+        rows.append({"type": "TableRow", "cells": [cell(text, n) for n, text in enumerate(padded)]})
+    columns = [{"width": 1 if n in grid.right else 2} for n in range(width)]
+    table: Json = {"type": "Table", "columns": columns, "firstRowAsHeader": True, "showGridLines": True, "rows": rows}
+    return [table, *_more(len(grid.rows) - len(shown), "more rows")]
+
+
+def _more(number: int, what: str) -> list[Json]:
+    return [_rich([f"… and {number:,} {what}"], small=True)] if number > 0 else []
+
+
+def _bullets(part: Bullets, scale: float) -> list[Json]:
+    made = _lines(part.items, part.heading, int(SECTION * scale), bullet=True)
+    return [*made, *_more(part.total - len(part.items), "more")]
+
+
+def _part(part: Part, scale: float) -> list[Json]:
+    match part:
+        case Facts():
+            return _facts(part, scale)
+        case Section():
+            return _lines(part.lines, part.heading, int(SECTION * scale))
+        case Bullets():
+            return _bullets(part, scale)
+        case Buttons():
+            return _actions(part.items)
+        case Small():
+            return [_rich(row, small=True) for row in _runs(part.line, int(LINE * scale))]
+        case Rule():
+            return []
+        case Choose() | Ask():
+            return _input(part, scale)
+        case Grid():
+            return _grid(part, scale)
+        case Feedback():
+            up = Button(part.action, "👍 Good answer", part.up)
+            down = Button(part.action, "👎 Bad answer", part.down)
+            return _actions((up, down))
+
+
+# --- the card --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Group:
+    """The elements of one part. The lower ``rank``, the sooner it goes where there is no room."""
+
+    made: list[Json]
+    rank: int
+
+    @property
+    def size(self) -> int:
+        return size_of(self.made)
+
+
+def size_of(thing: Any) -> int:
+    """Bytes on the wire."""
+    return len(json.dumps(thing, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _groups(card: Card, scale: float, *, inputs: bool) -> list[_Group]:
+    made: list[_Group] = []
+    title = markdown(card.title, TITLE)
+    if title:
+        head: Json = {"type": "TextBlock", "text": title, "wrap": True, "style": "heading"}
+        made.append(_Group([head | {"size": "Medium", "weight": "Bolder"}], 3))
+    made.append(_Group([_rich(row) for row in _runs(card.status, int(LINE * scale))], 3))
+    separate = False
+    for part in card.body:
+        if isinstance(part, Choose | Ask) and not inputs:
+            continue
+        if isinstance(part, Rule):
+            separate = True
+            continue
+        elements = _part(part, scale)
+        if elements and separate:
+            elements[0], separate = {**elements[0], "separator": True}, False
+        rank = 2 if isinstance(part, Buttons | Choose | Ask | Feedback) else 1 if isinstance(part, Facts) else 0
+        made.append(_Group(elements, rank))
+    for line in card.footer[:10]:
+        made.append(_Group([_rich(row, small=True) for row in _runs(line, int(LINE * scale))], 1))
+    return [group for group in made if group.made]
+
+
+def _fitted(card: Card, room: int, *, inputs: bool) -> list[Json]:
+    groups: list[_Group] = []
+    for scale in SCALES:
+        groups = _groups(card, scale, inputs=inputs)
+        if sum(group.size for group in groups) <= room:
+            return [element for group in groups for element in group.made]
+    # Even the shortest text does not fit: whole parts go, the longest first, buttons and inputs last. With the first
+    # scale that cuts, since what stays should be readable.
+    groups, dropped = _groups(card, SCALES[1], inputs=inputs), 0
+    sizes = {id(group): group.size for group in groups}
+    left = sum(sizes.values())
+    room -= 200  # for saying so
+    for group in sorted(groups, key=lambda group: (group.rank, -sizes[id(group)])):
+        if left <= room:
+            break
+        left -= sizes[id(group)]
+        group.made, dropped = [], dropped + 1
+    note = _rich([f"… {dropped} more parts are not shown here"], small=True)
+    first = next((n for n, group in enumerate(groups) if group.made and group.rank == 2), len(groups))
+    groups.insert(first, _Group([note], 3))
+    return [element for group in groups for element in group.made]
+
+
+def content(
+    card: Card,
+    *,
+    submit: Button | None = None,
+    back: Button | None = None,
+    refresh: Refresh | None = None,
+    full: bool = True,
+) -> Json:
+    """The Adaptive Card. Inputs are shown only with ``submit``, the button that sends them; ``back`` leaves without
+    sending. ``full``: as wide as the conversation."""
+    summary = literal(card.summary, SUMMARY) or NOTHING
+    made: Json = {
+        "type": "AdaptiveCard",
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "version": VERSION,
+        "fallbackText": summary,
+        "lang": "en",
+    }
+    if full:
+        made["msteams"] = {"width": "Full"}
+    if refresh is not None and refresh.user_ids:
+        action: Json = {"type": "Action.Execute", "title": "Refresh", "verb": refresh.action}
+        made["refresh"] = {"action": action | {"data": {KEY: refresh.value}}, "userIds": list(refresh.user_ids[:USERS])}
+    last: list[Json] = []
+    for button, sends in ((submit, True), (back, False)):
+        action_made = _button(button) if button else None
+        if action_made:
+            last.append(action_made if sends else {**action_made, "associatedInputs": "none"})
+    if last:
+        made["actions"] = last
+    room = LIMIT - ENVELOPE - size_of(made) - size_of(summary)  # which the message says once more
+    body = _fitted(card, room, inputs=submit is not None)
+    made["body"] = body or [_rich([summary])]
+    return made
+
+
+def attachment(made: Json) -> Json:
+    return {"contentType": CONTENT_TYPE, "content": made}
+
+
+def message(card: Card, *, refresh: Refresh | None = None) -> Json:
+    """The activity: ``{"type", "summary", "attachments"}``. The summary is what a notification says."""
+    summary = literal(card.summary, SUMMARY) or NOTHING
+    return {"type": "message", "summary": summary, "attachments": [attachment(content(card, refresh=refresh))]}
+
+
+def task(card: Card, *, title: str, submit: Button | None = None) -> Json:
+    """What answers ``task/fetch``: a dialog with the card in it. ``submit`` comes back as ``task/submit``."""
+    made = content(card, submit=submit, full=False)
+    # In a dialog Teams sends by Action.Submit; the verb travels in the data.
+    if submit is not None:
+        made["actions"] = [
+            {k: v for k, v in action.items() if k != "verb"}
+            | {"type": "Action.Submit", "data": action["data"] | {"verb": action["verb"]}}
+            for action in made["actions"]
+        ]
+    value = {"title": literal(title, 64) or NOTHING, "height": "large", "width": "large", "card": attachment(made)}
+    return {"task": {"type": "continue", "value": value}}
