@@ -21,10 +21,11 @@ from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
-from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, Model, PlaybookCatalog, WriteBack
+from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, Model, PlaybookCatalog, ThreatList, WriteBack
 from bot.settings import Settings
 
 if TYPE_CHECKING:
+    from bot.intake.enrichment import Enrichment
     from bot.intake.service import IngestReport
     from bot.intake.webhooks import Door
     from bot.polling import Source
@@ -105,6 +106,23 @@ def build_engine(
             in_force=in_force,
         ),
     )
+
+
+def build_enrichment(engine: Engine) -> Enrichment:
+    """The lists of others; none is configured, and nothing asked over the internet, unless ``enrichment.enabled``."""
+    from bot.intake.enrichment import Enrichment
+    from bot.store import intel
+    from connectors.epss import EpssList
+    from connectors.kev import KevList
+    from connectors.nvd import Nvd
+
+    chosen, lists = engine.settings.enrichment, list[ThreatList]()
+    if chosen.enabled and chosen.kev_url:
+        lists.append(KevList(chosen.kev_url))
+    if chosen.enabled and (chosen.epss_url or chosen.epss_api):
+        lists.append(EpssList(chosen.epss_url, chosen.epss_api, partial(engine.db.read, intel.our_cves)))
+    records = Nvd(chosen.nvd_url, chosen.nvd_api_key) if chosen.enabled and chosen.nvd_url else None
+    return Enrichment(engine.db, engine.settings, engine.clock, engine.ids, lists, records)
 
 
 async def ingest_file(engine: Engine, source: str, path: Path, progress: Progress | None = None) -> IngestReport:
@@ -259,6 +277,7 @@ async def serve(
     siem = SiemStream(engine.db, event_sinks(settings), clock, ids, worker, tell=settings.routing.fallback)
     webhooks = Webhooks(engine.db, engine.intake, doors(settings), clock, ids, worker)
     telling = Telling(engine.db, write_backs(settings), clock, ids, worker, settings.routing.fallback)
+    enrichment = build_enrichment(engine)
     housekeeping = (
         engine.stewardship.wake_due,
         engine.suppression.tick,
@@ -268,6 +287,7 @@ async def serve(
         checkpoints.tick,
         siem.tick,
         webhooks.tidy,
+        enrichment.tick,
     )
     model = model_of(settings)
     asking = Asking(engine.db, model, settings.model, clock, ids) if model is not None else None

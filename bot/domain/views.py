@@ -192,6 +192,41 @@ class ModelCallView(_View):
     milliseconds: int = 0
 
 
+class WitnessLine(_View):
+    """One finding that tells of a problem."""
+
+    finding_id: str
+    source: str
+    title: str
+    open: bool
+    severity: Severity
+
+
+class IssueView(_View):
+    """One problem on one resource that several findings tell of, and the rule (or the person) that joined them."""
+
+    id: str
+    resource: str
+    why: str
+    witnesses: tuple[WitnessLine, ...]  # the first few; count says how many there are
+    count: int
+
+
+class WitnessedView(_View):
+    """What of a cause several findings tell of."""
+
+    problems: int
+    sources: tuple[str, ...]
+    issues: tuple[IssueView, ...]  # the first few
+
+
+class AgreementView(_View):
+    """What the sources say of a fix of ours: who has yet to look, and who looked and disagrees."""
+
+    waiting_for: tuple[str, ...] = ()
+    contradicted_by: tuple[str, ...] = ()
+
+
 class CauseView(_View):
     """Everything a card of a cause shows."""
 
@@ -232,6 +267,10 @@ class CauseView(_View):
     note: str = ""
     history: tuple[HistoryLine, ...] = ()
     narrative: NarrativeView | None = None
+    witnessed: WitnessedView | None = None
+    candidates: tuple[WitnessLine, ...] = ()  # of other sources on the same resource: a person may know better
+    anchor: str = ""  # the finding that candidates are joined with
+    agreement: AgreementView | None = None
 
 
 class CauseLine(_View):
@@ -412,6 +451,8 @@ class StatusView(_View):
     ledger_head: str
     glasses: tuple[GlassView, ...] = ()  # broken, and not reviewed yet
     model: str = ""  # what the model's part is doing, one sentence
+    feeds: tuple[FeedView, ...] = ()  # what others say of CVEs, how fresh
+    routes: tuple[RouteRuleLine, ...] = ()  # of the last 30 days
 
 
 class HomeView(_View):
