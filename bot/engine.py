@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bot.governance.delegations import Delegations
     from bot.governance.people import People
     from bot.governance.policy import Policy
+    from bot.intake.issues import Issues
     from bot.intake.service import Intake
     from bot.intake.stewardship import Stewardship
     from bot.intake.suppression import Suppression
@@ -82,6 +83,12 @@ class Engine:
         from bot.intake.suppression import Suppression
 
         return Suppression(self.db, self.settings, self.clock, self.ids, self.policy)
+
+    @property
+    def issues(self) -> Issues:
+        from bot.intake.issues import Issues
+
+        return Issues(self.db, self.stewardship, self.clock, self.ids)
 
     @property
     def standings(self) -> Standings:

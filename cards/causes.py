@@ -20,6 +20,7 @@ from bot.domain.views import (
     StatusView,
 )
 
+from . import witnesses
 from .breakglass import glass_lines, open_parts
 from .model import (
     Bullets,
@@ -65,6 +66,7 @@ def cause_card(view: CauseView) -> Card:
             )
         ),
         Section(tuple(("• ", reason.fact) for reason in view.reasons[:4]), heading=f"Why {view.priority.label}"),
+        *witnesses.short(view),
         *short_prose(view),
         *_happening(view),
     ]
@@ -113,7 +115,7 @@ def cause_summary(view: CauseView) -> str:
             if view.execution and view.execution.standing and view.stage in {Stage.RUNNING, Stage.FIXED}:
                 by = " and ".join(person.name for person in view.execution.standing.by)
                 said += f" Approved in advance by {by}: {view.execution.standing.id}."
-    return said.strip()
+    return (said + witnesses.spoken(view)).strip()
 
 
 def cause_buttons(view: CauseView) -> tuple[Button, ...]:
@@ -248,7 +250,7 @@ def _execution_lines(execution: ExecutionView) -> tuple[Line, ...]:
 
 
 def _origin(view: CauseView) -> Line:
-    spans: list[str | Code] = [f"Found by {', '.join(view.sources)}" if view.sources else "Source unknown"]
+    spans: list[str | Code] = [f"Found by {witnesses.sources(view.sources)}" if view.sources else "Source unknown"]
     if view.rule_uid:
         spans += [" · rule ", Code(view.rule_uid)]
     return (*spans, " · ", Code(view.id))
@@ -265,8 +267,10 @@ def details_card(view: CauseView) -> Card:
         ),
         Bullets(tuple(_resource_line(r) for r in view.resources), heading="Resources", total=view.resource_count),
         Section(((view.remediation,),) if view.remediation else (), heading="What the source advises"),
+        *witnesses.long(view),
         *long_prose(view),
         *_happening(view),
+        Section(witnesses.agreement(view)),
         _history(view.history),
     ]
     links = [

@@ -33,7 +33,18 @@ STAGE = {
     Stage.UNDONE: "↩️ Undone",
     Stage.SNOOZED: "💤 Snoozed",
     Stage.EXCEPTED: "📝 Risk accepted",
+    Stage.SILENCED: "🔕 Silenced",
     Stage.RESOLVED: "☑️ Resolved",
+}
+# Names of products; a source that is not here is called as the settings call it.
+SOURCE = {
+    "wiz": "Wiz",
+    "prisma_cloud": "Prisma Cloud",
+    "orca": "Orca",
+    "lacework": "Lacework",
+    "security_hub": "Security Hub",
+    "prowler": "Prowler",
+    "ocsf": "OCSF",
 }
 REVERSIBLE = {
     Reversibility.EXACT: "Yes, exactly: the present settings are kept and can be put back",

@@ -153,8 +153,13 @@ class Telling:
             outbox.refresh_cause(conn, self._ids, now, row.cause_id)
 
 
-def waiting_line(rows: list[Any]) -> str:
-    """The line of a card: "Fixed, waiting for Wiz's next scan"; "" when no source is waited for."""
-    waited = sorted({row.source for row in rows if row.to == "fixed" and row.state in ("queued", "unknown", "told")
-                     and row.status == "resolved" and row.result not in _CLOSED})  # fmt: skip
-    return f"Fixed; waiting for the next scan of {', '.join(waited)}" if waited else ""
+def waited_for(rows: list[Any]) -> list[str]:
+    """The sources whose next scan a fix of ours waits for (rows of ``tellings.of_cause``)."""
+    return sorted({row.source for row in rows if row.to == "fixed" and row.state in ("queued", "unknown", "told")
+                   and row.status == "resolved" and row.result not in _CLOSED})  # fmt: skip
+
+
+def contradicted_by(rows: list[Any]) -> list[str]:
+    """The sources that looked again and still report what we had fixed."""
+    return sorted({row.source for row in rows if row.to == "fixed" and row.state == "contradicted"
+                   and row.status in ("reopened", "open")})  # fmt: skip

@@ -29,6 +29,7 @@ from bot.domain.views import (
 )
 from bot.narrative.service import read_narrative
 from bot.ports import PlaybookCatalog, PlaybookInfo
+from bot.reports import witnesses
 from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
 from bot.settings import Settings
@@ -145,6 +146,10 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         snoozed_by=snoozed_by if row.state == "snoozed" else "",
         note=row.note,
         history=history,
+        witnessed=witnesses.witnessed(conn, reader.settings, cause_id),
+        candidates=(others := witnesses.candidates(conn, cause_id)),
+        anchor=witnesses.anchor(conn, cause_id) if others else "",
+        agreement=witnesses.agreement(conn, cause_id),
     )
     return view.model_copy(update={"narrative": read_narrative(conn, reader.settings, view)})
 

@@ -28,6 +28,12 @@ def overrides(conn: Connection) -> dict[str, str]:
     return {row.finding_id: row.issue_id for row in conn.execute(select(OVERRIDES.c.finding_id, OVERRIDES.c.issue_id))}
 
 
+def said_of(conn: Connection, finding_ids: Sequence[str]) -> dict[str, Any]:
+    """finding id -> what a person said of it (kind, by, reason, at)."""
+    rows = conn.execute(select(OVERRIDES).where(OVERRIDES.c.finding_id.in_(list(finding_ids)[:500])))
+    return {row.finding_id: row for row in rows}
+
+
 def witnesses(conn: Connection, finding_id: str) -> Sequence[Any]:
     """The other findings of the same issue, by source."""
     issue = finding(conn, finding_id).issue_id

@@ -23,7 +23,7 @@ from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks, outbox
 
-from . import asking, modals, narrative, standing
+from . import asking, modals, narrative, standing, witnesses
 from .desk import Desk
 from .payloads import (
     Origin,
@@ -51,6 +51,8 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "not_mine": Desk.not_mine,
     "snooze": Desk.snooze,
     "details": Desk.details,
+    "split": witnesses.split,
+    "merge": witnesses.merge,
     "pre_approve": standing.pre_approve,
     "standing_revoke": standing.revoke,
     "standing_confirm": standing.confirm,
