@@ -399,6 +399,14 @@ class Services:
         self._said("not_mine", cause_id, actor, to, reason)
         return Notice(ok=True, said="Passed on to Payments.")
 
+    async def split(self, cause_id: str, finding_id: str, actor: Actor) -> Notice:
+        self._said("split", cause_id, finding_id, actor)
+        return Notice(ok=True, said="Taken out.")
+
+    async def merge(self, cause_id: str, finding_id: str, other: str, actor: Actor) -> Notice:
+        self._said("merge", cause_id, finding_id, other, actor)
+        return Notice(ok=True, said="Joined.")
+
     async def snooze(self, cause_id: str, actor: Actor, days: int, reason: str) -> Notice:
         await self.require(cause_id, actor, "snooze")
         self._said("snooze", cause_id, actor, days, reason)
@@ -534,6 +542,7 @@ async def build_world(path: Path, **more: Any) -> World:
         policy=services,
         approvals=services,
         stewardship=services,
+        issues=services,
         controls=services,
         delegations=services,
         whys=services,

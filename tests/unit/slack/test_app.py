@@ -270,6 +270,21 @@ async def test_who_may_not_gets_no_dialog_and_a_forged_submission_changes_nothin
     assert "guard-stranger" in world.private
 
 
+async def test_one_click_splits_or_merges_witnesses_and_is_answered_privately(world: World) -> None:
+    await world.click("gh.split", {"c": "c-1", "f": "f-2"})
+    await world.click("gh.merge", {"c": "c-1", "f": "f-1", "o": "f-3"}, trigger="t.2")
+    assert world.services.did("split") == [("split", "c-1", "f-2", ACTOR)]
+    assert world.services.did("merge") == [("merge", "c-1", "f-1", "f-3", ACTOR)]
+    assert "Taken out." in world.private
+    assert "Joined." in world.private
+
+
+async def test_a_split_that_is_refused_says_why(world: World) -> None:
+    world.services.raises["split"] = Denied("no policy lets Alice regroup", rule="guard-stranger", could=("Bob",))
+    await world.click("gh.split", {"c": "c-1", "f": "f-2"})
+    assert "guard-stranger" in world.private
+
+
 async def test_details_are_shown_only_to_who_asked(world: World) -> None:
     await world.click("gh.details")
     assert world.slack.named("chat.postEphemeral")[0]["user"] == ALICE
