@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +36,11 @@ log = logging.getLogger(__name__)
 LONGEST = 500  # characters of a question
 ANSWERS_KEPT = timedelta(days=30)  # how long the Check button of an answer works
 CARRIED = timedelta(hours=1)  # how long a direct conversation goes on outside of its thread
+_GOES_ON = re.compile(
+    r"(?:and|or|but|also|only|just|now|same|those|these|them|which of (?:them|those|these)|of (?:them|those|these)|"
+    r"what about|how about|in|for|by|per|without|not|except)\b",
+    re.IGNORECASE,
+)
 BEHIND = 25  # finding ids shown by Check
 
 
@@ -127,7 +133,7 @@ class Answers:
         intent = intent_of(question)
         if intent and cause_id:
             return await self._about_it(intent, question, cause_id, actor, place, to)
-        await self._carry(place, to.who)
+        await self._carry(question, place, to.who)
         found = await self._ask.ask(question, to.who, thread=place.key)
         if intent and found.status != "answered":
             said = "Which one? Ask in the thread under its card, or name it by its id (c-… or f-…)."
@@ -219,9 +225,10 @@ class Answers:
         if not (await self._ask.recompute(seen, who)).value:
             raise NotFound(f"There is no cause {cause_id} that you may see.", mend="Ask its owners.")
 
-    async def _carry(self, place: Place, who: Asker) -> None:
-        """In a direct conversation a new thread goes on from the last one, for a while."""
-        if not place.direct or not place.thread:
+    async def _carry(self, question: str, place: Place, who: Asker) -> None:
+        """In a direct conversation a new thread goes on from the last one for a while, where it plainly is half a
+        question; a whole one stands alone."""
+        if not place.direct or not place.thread or not _GOES_ON.match(question):
             return
         rights = self._ask.rights(who)
         if await self._turns.get(place.key, rights) is None:
