@@ -68,6 +68,7 @@ class OwnerSettings(_Section):
     name: str = Field(description="Shown on cards")
     team: str = Field("", description="Team id, when the owner is a person")
     channels: tuple[str, ...] = Field((), description="platform:channel-id, for example slack:C02SEC")
+    aliases: tuple[str, ...] = Field((), description="What others call it: names of groups, people, projects, teams")
     escalation: tuple[str, ...] = Field((), description="Where an unanswered P1 or P2 is told, once; empty: fallback")
 
 
@@ -83,6 +84,11 @@ class RoutingSettings(_Section):
     owners: dict[str, OwnerSettings] = Field({}, description="Owner id to owner")
     rules: tuple[RouteSettings, ...] = Field((), description="In order; the first that matches wins")
     owner_tags: tuple[str, ...] = Field(("owner", "team"), description="Tags whose value names an owner id")
+    cmdb: tuple[Path, ...] = Field((), description="CSV exports of ServiceNow's cmdb_ci with display values")
+    catalog: tuple[Path, ...] = Field((), description="YAML files of Backstage entities")
+    codeowners: dict[str, Path] = Field({}, description="Repository (org/name) to its CODEOWNERS file")
+    account_owners: dict[str, str] = Field({}, description="Account uid or name pattern to owner id")
+    project_hints: tuple[str, ...] = Field(("project",), description="Hints of a source that count as its project")
     fallback: tuple[str, ...] = Field((), description="Channels for what nobody owns, and for operators")
     cards_per_interval: int = Field(5, ge=1, description="New cards a channel gets per interval; the rest is a digest")
     interval_minutes: int = Field(60, ge=1, description="Length of that interval")
@@ -120,7 +126,7 @@ class EnrichmentSettings(_Section):
                          description="The KEV list; empty: none")  # fmt: skip
     kev_hours: float = Field(6, gt=0, description="Hours between two looks for a new edition")
     epss_url: str = Field("https://epss.empiricalsecurity.com/epss_scores-current.csv.gz",
-                          description="The daily scores of all CVEs; empty: the API is asked for ours only")  # fmt: skip
+                          description="Daily scores of all CVEs; empty: the API is asked for ours only")  # fmt: skip
     epss_api: str = Field("https://api.first.org/data/v1/epss", description="The API of FIRST; empty: never asked")
     epss_hours: float = Field(12, gt=0, description="Hours between two looks for a new edition")
     nvd_url: str = Field("https://services.nvd.nist.gov/rest/json/cves/2.0", description="The API of NVD; empty: none")
@@ -305,6 +311,24 @@ class SlackSettings(_Section):
     team: str = Field("", description="Workspace id that clicks must come from; empty: asked at start")
 
 
+class TeamsSettings(_Section):
+    """Microsoft Teams, see docs/platforms.md. Without ``app_id`` nothing is accepted, except for local development."""
+
+    enabled: bool = Field(False, description="Take activities of Microsoft Teams at /api/messages")
+    app_id: str = Field("", description="App id of the bot's registration")
+    app_type: Literal["SingleTenant", "UserAssignedMSI"] = Field(
+        "SingleTenant", description="Password or managed identity; new bots cannot be MultiTenant"
+    )
+    tenant: str = Field("", description="Entra tenant id: of the bot, and the only one whose people are heard")
+    service_url: str = Field("https://smba.trafficmanager.net/teams/", description="Where a channel is posted to of "
+                             "which no installation was seen yet")  # fmt: skip
+    without_login: bool = Field(False, description="Local development only: take activities that carry no token; "
+                                "needs an empty app_id and a loopback host")  # fmt: skip
+    issuer: str = Field("https://api.botframework.com", description="Issuer of the channel's tokens")
+    openid_url: str = Field("https://login.botframework.com/v1/.well-known/openidconfiguration",
+                            description="Where the keys of that issuer are named")  # fmt: skip
+
+
 class AwsSettings(_Section):
     endpoint_url: str = Field("", description="Only for a simulated AWS")
     region: str = Field("us-east-1", description="Home region")
@@ -419,6 +443,8 @@ class Settings(BaseSettings):
     slack_app_token: SecretStr | None = Field(None, description="xapp-…, for Socket Mode")
     slack_signing_secret: SecretStr | None = Field(None, description="For HTTP mode")
     slack: SlackSettings = Field(default_factory=lambda: SlackSettings())
+    teams_app_password: SecretStr | None = Field(None, description="Client secret of the Teams bot, for SingleTenant")
+    teams: TeamsSettings = Field(default_factory=lambda: TeamsSettings())
     aws: AwsSettings = Field(default_factory=lambda: AwsSettings())
     sources: dict[str, SourceSettings] = Field({}, description="Name to source")
     routing: RoutingSettings = Field(default_factory=lambda: RoutingSettings())

@@ -21,6 +21,7 @@ from . import tables_intel as tables_intel
 from . import tables_model as tables_model
 from . import tables_sources as tables_sources
 from . import tables_standing as tables_standing
+from . import tables_teams as tables_teams
 
 
 class FindingRow(SQLModel, table=True):
