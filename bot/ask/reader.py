@@ -181,7 +181,7 @@ class Reader:
         parts = token.word.split("-")
         if len(parts) < 2 or re.search(r"\d", token.word):
             return None
-        known = all(part in self._singles or part in lexicon.FILLER or lexicon.english(part) for part in parts)
+        known = all(part in self._singles or part in lexicon.FILLER or part == "non" for part in parts)
         return (
             [Token(part, part, possessive=token.possessive and part == parts[-1]) for part in parts] if known else None
         )

@@ -55,6 +55,11 @@ _ORDER = re.compile(
     re.IGNORECASE,
 )
 _ORDER_BARE = re.compile(
+    rf"^(?:{_POLITE}[\s,]+)*(?:fix|patch|resolve|close|upgrade|update|deploy|mitigate|repair|encrypt|harden|lock|"
+    r"unlock|block|launch|terminate|restart|reboot|install|uninstall|configure|remove|wipe|purge|revert|undo|merge|"
+    r"accept|waive|unmute|unsuppress|download|upload|transfer|kill|enable|turn (?:on|off)|switch (?:on|off))\s+"
+    r"(?!rates?\b|times?\b|available\b|availability\b|status\b|levels?\b|counts?\b|percent|share\b|trend\b|to\b)\w|"
+    rf"^(?:{_POLITE}[\s,]+)*(?:change|set|update|edit)\s+(?:the\s+)?(?:owner|severity|status|team|sla|priority)\b|"
     rf"^(?:{_POLITE}[\s,]+)*(?:suppress|mute|dismiss|snooze|remediate|assign|reassign|approve|reject|delete|"
     rf"disable|rotate|"
     r"quarantine|isolate|execute|escalate|notify|export|e-?mail|rescan|reopen|grant|revoke|silence)\s+\w",

@@ -363,7 +363,8 @@ def _open_over(
     """Open at the end of each span: open at the beginning, plus what was found, minus what left."""
     kept = sql.where(query.where, f)
     if query.of != "finding":  # distinct things cannot be added up
-        return [count(conn, query.of, (*query.where, p.OpenAt(at=end)), f) for _, _, end in spans]
+        then = [p.Is(field="open") if end >= f.now else p.OpenAt(at=end) for _, _, end in spans]
+        return [count(conn, query.of, (*query.where, each), f) for each in then]
     start = spans[0][1]
     base = conn.execute(select(func.count()).select_from(FINDINGS).where(kept, sql.open_at(start))).scalar_one()
     came = _histogram(conn, F.first_seen, kept, spans, f)
@@ -431,9 +432,10 @@ def _over_window(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
         gone = p.Within(field="resolved_at", start=start, end=end)
         plus, minus = (count(conn, query.of, (*query.where, each), f) for each in (found, gone))
     else:
-        until = f.now if end is None or end >= f.now else end
-        plus = count(conn, query.of, (*query.where, p.OpenAt(at=until)), f)
-        minus = count(conn, query.of, (*query.where, p.OpenAt(at=start or until)), f)
+        ended = end is not None and end < f.now
+        then: p.Condition = p.OpenAt(at=end) if ended and end is not None else p.Is(field="open")
+        plus = count(conn, query.of, (*query.where, then), f)
+        minus = count(conn, query.of, (*query.where, p.OpenAt(at=start) if start is not None else then), f)
     return Result(query.kind, value=plus - minus, parts=(plus, minus))
 
 

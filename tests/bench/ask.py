@@ -24,7 +24,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, func, insert, literal, select, text
+from sqlalchemy import (
+    Connection,
+    Integer,
+    String,
+    cast,
+    column,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    text,
+    true,
+    values,
+)
 from typer.testing import CliRunner
 
 from bot.ask import vocabulary
@@ -82,13 +97,20 @@ def grow(conn: Connection, count: int) -> int:
     there = conn.execute(select(func.count()).select_from(FINDINGS)).scalar_one()
     factor = -(-count // there)
     names = [c.name for c in FINDINGS.c]
-    for number in range(1, factor):
-        columns = [
-            (FINDINGS.c[name] + literal(f"~{number}") if name in OWN else FINDINGS.c[name]).label(name)
-            for name in names
-        ]
-        rows = select(*columns).where(FINDINGS.c.id.not_like("%~%"))
-        conn.execute(insert(FINDINGS).from_select(names, rows))
+    for index in FINDINGS.indexes:  # filled in one go afterwards
+        index.drop(conn)
+    conn.execute(text("CREATE TEMPORARY TABLE base AS SELECT * FROM findings"))
+    for first in range(1, factor, 50):
+        number = values(column("n", Integer), name="numbers").data(
+            [(n,) for n in range(first, min(first + 50, factor))]
+        )
+        suffix = literal("~") + cast(number.c.n, String)
+        source = table("base", *(column(n, FINDINGS.c[n].type) for n in names))
+        columns = [(source.c[n] + suffix if n in OWN else source.c[n]).label(n) for n in names]
+        conn.execute(insert(FINDINGS).from_select(names, select(*columns).select_from(source.join(number, true()))))
+    conn.execute(text("DROP TABLE base"))
+    for index in FINDINGS.indexes:
+        index.create(conn)
     return factor
 
 
