@@ -57,6 +57,11 @@ class Enrichment:
         self._lists, self._records = {each.name: each for each in lists}, records
         self._rules = rules_of(settings)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The lists that can be fetched."""
+        return tuple(self._lists)
+
     async def close(self) -> None:
         for each in self._lists.values():
             await each.close()

@@ -38,6 +38,8 @@ class Facts:
     tags: dict[str, str] = field(default_factory=dict)
     hints: tuple[tuple[str, str], ...] = ()
     cause_key: str = ""
+    resource_uid: str = ""
+    resource_name: str = ""
 
     @classmethod
     def of(cls, finding: Finding) -> Facts:
@@ -50,6 +52,8 @@ class Facts:
             account_name=account.name,
             provider=account.provider,
             resource_type=finding.resource.type,
+            resource_uid=finding.resource.uid,
+            resource_name=finding.resource.name,
             # The resource's own tag says more than its account's label.
             tags={**account.labels, **finding.resource.tags} if account.labels else finding.resource.tags,
             hints=tuple([(hint.kind, hint.value) for hint in finding.owner_hints]),

@@ -29,6 +29,7 @@ from bot.intake.causes import cause_id, cause_key, template_of
 from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
 from bot.intake.identity import check_of, issue_of
 from bot.intake.matching import Asked, Facts, environment_of
+from bot.intake.ownership import Registers
 from bot.intake.retriage import Known, cves_of, effective
 from bot.intake.routing import Route, Router
 from bot.intake.triage import rules_of
@@ -110,6 +111,7 @@ class Context:
     asked: Asked
     memo: Memo = field(default_factory=Memo)
     rules: Rules | None = None  # of triage; those of the settings where none are given
+    registers: Registers | None = None  # CMDB, catalog, CODEOWNERS
 
 
 def store_page(conn: Connection, context: Context, mapper: FindingMapper, page: Page, now: datetime) -> Stored:
@@ -404,9 +406,9 @@ class _PageWork:
         router = self._router
         if router is None:
             self._overrides = overrides.load(self.conn)
-            router = self._router = Router(self.context.settings.routing)
+            router = self._router = Router(self.context.settings.routing, registers=self.context.registers)
         facts = Facts.of(finding)
-        key = (self.context.asked(facts), finding.environment_hint)
+        key = (self.context.asked(facts), finding.environment_hint, router.asked(facts))
         found = self.memo.places.get(key)
         if found is None:
             environment, why = environment_of(facts, finding.environment_hint, self.context.settings.environments)
@@ -440,6 +442,7 @@ class _PageWork:
                 source=finding.source, playbook=playbook, provider=clean(account.provider, _WORD),
                 account_uid=clean(account.uid, _WORD), account_name=clean(account.name),
                 environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
+                owner_rule=route.rule,
             )  # fmt: skip
         seed = self.seeds.get(base.id)
         if seed is None:
@@ -447,7 +450,8 @@ class _PageWork:
             seed = base
             if override is not None and self._router is not None:
                 to = self._router.passed_on(override)
-                seed = replace(base, owner=to.owner, owner_reason=clean(to.reason), channels=to.channels)
+                seed = replace(base, owner=to.owner, owner_reason=clean(to.reason), channels=to.channels,
+                               owner_rule=to.rule)  # fmt: skip
             self.seeds[base.id] = seed
         return base.id, seed.owner
 

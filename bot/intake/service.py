@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from bot.domain.ids import Clock, IdSource
 from bot.intake.matching import Asked
+from bot.intake.ownership import load
 from bot.intake.pipeline import Context, Stored, Tally, scope_text, store_page
 from bot.intake.triage import rules_of
 from bot.ports import FindingMapper, Page, PlaybookCatalog
@@ -45,6 +46,8 @@ class Intake:
     def __init__(self, db: Database, settings: Settings, catalog: PlaybookCatalog, clock: Clock, ids: IdSource) -> None:
         self._db, self._settings, self._catalog, self._clock, self._ids = db, settings, catalog, clock, ids
         self._rules = rules_of(settings)
+        routing = settings.routing
+        self._registers = load(routing.cmdb, routing.catalog, routing.codeowners)
 
     async def begin(self, source: str) -> Run:
         """Start a run over ``source`` (its name in gatehouse.yml, or the connector's)."""
@@ -56,7 +59,14 @@ class Intake:
 
         await self._db.write(start)
         context = Context(
-            self._settings, self._catalog, self._ids, source, poll_id, Asked(self._settings), rules=self._rules
+            self._settings,
+            self._catalog,
+            self._ids,
+            source,
+            poll_id,
+            Asked(self._settings),
+            rules=self._rules,
+            registers=self._registers,
         )
         return Run(self._db, self._clock, context, now)
 

@@ -22,7 +22,7 @@ from bot.intake.announce import NEW, announce
 from bot.intake.cleaning import clean
 from bot.intake.routing import Router
 from bot.settings import Settings
-from bot.store import causes, findings, ledger, outbox, overrides, posts, tellings
+from bot.store import causes, findings, ledger, outbox, overrides, posts, routes, tellings
 from bot.store.database import Database
 from bot.store.overrides import Override
 from bot.store.tables import ExceptionRow
@@ -82,8 +82,12 @@ class Stewardship:
             return Notice(ok=False, said=f"It already belongs to {has}.", mend="Name another owner.")
         route = Router(self._settings.routing).passed_on(Override(to, who.name, reason))
         overrides.save(conn, cause_key=cause.key, owner=to, by=who.name, reason=reason, now=now)
+        routes.passed_on(
+            conn, self._ids, now, cause_id=cause_id, rule=cause.owner_rule, owner=cause.owner, to=to, by=who.id
+        )
         channels = canonical(list(route.channels)).decode()
-        causes.set_owner(conn, cause_id, owner=route.owner, reason=clean(route.reason), channels=channels)
+        causes.set_owner(conn, cause_id, owner=route.owner, reason=clean(route.reason), channels=channels,
+                         rule=route.rule)  # fmt: skip
         findings.set_owner(conn, cause_id, route.owner, now)
         ledger.append(conn, kind="cause.passed_on", subject=cause_id, actor=who.id, now=now,
                       body={"from": cause.owner, "to": to, "reason": reason})  # fmt: skip

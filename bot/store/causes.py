@@ -297,9 +297,9 @@ def set_state(conn: Connection, cause_id: str, *, state: str, note: str, snoozed
     conn.execute(update(CAUSES).where(CAUSES.c.id == cause_id).values(**values))
 
 
-def set_owner(conn: Connection, cause_id: str, *, owner: str, reason: str, channels: str) -> None:
+def set_owner(conn: Connection, cause_id: str, *, owner: str, reason: str, channels: str, rule: str = "") -> None:
     """Whose it is now. The caller raises the revision with ``outbox.refresh_cause``."""
-    values = {"owner": owner, "owner_reason": reason, "channels": channels}
+    values = {"owner": owner, "owner_reason": reason, "channels": channels, "owner_rule": rule}
     conn.execute(update(CAUSES).where(CAUSES.c.id == cause_id).values(**values))
 
 
