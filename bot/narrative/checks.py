@@ -29,7 +29,8 @@ _LINK = re.compile(r"\w+://|\bwww\.|\]\(|<[@!#/a-z]|@(?:here|channel|everyone)\b
 _VERDICT = re.compile(
     r"\b(?:(?:pre-?|auto-?|(?:is|are|was|were|been|already|hereby|fully) )approved\b|"
     r"approval (?:is )?(?:granted|not (?:needed|required))|false positive|"
-    r"(?:can|should|may|must|will|to) (?:safely )?(?:be )?(?:ignored?|closed?|dismiss(?:ed)?|suppress(?:ed)?)\b|"
+    r"(?:can|should|may|must|will|to) (?:be )?(?:safely )?(?:be )?"
+    r"(?:ignored?|closed?|dismiss(?:ed)?|suppress(?:ed)?)\b|"
     r"(?:safe|ok|okay) to (?:ignore|close)|no (?:further )?(?:action|fix|change) (?:is )?(?:needed|required|necessary)|"
     r"(?:close|ignore|suppress|dismiss) (?:this|the|all|every|it)\b|already (?:fixed|resolved)|priority|severity is|"
     r"risk accepted|system prompt|my instructions)",
@@ -67,7 +68,7 @@ def objections(said: Narrative, *, given: Iterable[str], refs: Iterable[str], in
     told = sorted(w for w in words if _NUMBER_WORDS[w] not in allowed)
     if told:
         found.append(f"it says amounts that are not among the facts: {', '.join(told[:3])}")
-    if any(unicodedata.category(c) in {"Nl", "No"} for c in text):
+    if any(unicodedata.category(c) in {"Nl", "No"} for each in said.texts() for c in each):
         found.append("it holds numerals in disguise")
     if _LINK.search(text):
         found.append("it holds a link or a mention")

@@ -193,9 +193,9 @@ def lamp(named: str = "lamp-1", **more: Any) -> Finding:
 
 
 SLOTS = (
-    "title", "desc", "risk", "remediation", "name", "uid", "tag", "tag_key", "account", "label", "hint", "severity_word",
-    "result_word", "reason", "impact", "data", "package", "version", "cve_title", "standard", "product", "app",
-    "reference", "ticket", "extra", "owner_tag",
+    "title", "desc", "risk", "remediation", "name", "uid", "tag", "tag_key", "account", "label", "hint",
+    "severity_word", "result_word", "reason", "impact", "data", "package", "version", "cve_title", "standard",
+    "product", "app", "reference", "ticket", "extra", "owner_tag",
 )  # fmt: skip
 
 
@@ -217,7 +217,8 @@ def attacked(text: Callable[[str], str]) -> list[Finding]:
         lamp(
             "v1", rule_uid="cve", title=text("title"), class_uid=FindingClass.VULNERABILITY, internet_exposed=True,
             severity=Severity.CRITICAL, data_classes=(text("data"),),
-            resource=Resource(uid="server-1", type="server", name=text("name"), tags=tags | {"owner": text("owner_tag")}),
+            resource=Resource(uid="server-1", type="server", name=text("name"),
+                              tags=tags | {"owner": text("owner_tag")}),
             vulnerabilities=(Vulnerability(uid="CVE-2021-44228", title=text("cve_title"), cvss=9.8, kev=True,
                                            package=text("package"), version=text("version")),),
             **common,

@@ -25,7 +25,8 @@ async def test_the_card_stands_first_and_is_updated_when_the_prose_is_there(tmp_
     scene = Scene(tmp_path / "a.db", model=StubModel())
     await scene.ingest(lamp())
     await scene.narrate()
-    assert scene.model and not scene.model.requests  # no card stands yet
+    assert scene.model
+    assert not scene.model.requests  # no card stands yet
     await scene.deliver()
     assert "In plain words" not in shown(scene.poster.posts[0])
     await scene.narrate()
@@ -38,7 +39,8 @@ async def test_the_card_stands_first_and_is_updated_when_the_prose_is_there(tmp_
 async def test_one_call_a_cause_however_many_findings(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "a.db", model=StubModel())
     await scene.live(*(lamp(f"lamp-{n}") for n in range(15)))
-    assert scene.model and len(scene.model.requests) == 1
+    assert scene.model
+    assert len(scene.model.requests) == 1
     await scene.live(*(lamp(f"lamp-{n}") for n in range(18)))  # more of the same: the facts say "several" still
     assert len(scene.model.requests) == 1
 
@@ -49,7 +51,8 @@ async def test_causes_with_the_same_facts_share_a_call(tmp_path: Path) -> None:
     await scene.live(lamp("lamp-1"), lamp("lamp-2", account=other))
     assert len(await scene.rows("causes")) == 2
     assert [row["state"] for row in await scene.rows("narratives")] == ["done", "done"]
-    assert scene.model and len(scene.model.requests) == 1
+    assert scene.model
+    assert len(scene.model.requests) == 1
     steps = {json.loads(row["body"])["steps"][1] for row in await scene.rows("narratives")}
     assert steps == {"Switch lamp-1 off.", "Switch lamp-2 off."}  # each with its own name put back
 
@@ -58,7 +61,8 @@ async def test_new_facts_are_told_anew(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "a.db", model=StubModel())
     await scene.live(lamp())
     await scene.live(lamp(severity=Severity.CRITICAL))
-    assert scene.model and len(scene.model.requests) == 2
+    assert scene.model
+    assert len(scene.model.requests) == 2
 
 
 async def test_without_a_model_templates_stand_in_and_say_so(tmp_path: Path) -> None:
@@ -117,7 +121,9 @@ async def test_when_the_budget_is_used_up_it_says_so_and_goes_on_the_next_day(tm
     assert "used up" in spent[0]["why"]
     assert status["tokens_today"] <= 5_000
     view = (await scene.board.cause(spent[0]["cause_id"])).narrative
-    assert view is not None and not view.model and "used up" in view.why
+    assert view is not None
+    assert not view.model
+    assert "used up" in view.why
     calls = len(await scene.rows("model_calls"))
     scene.clock.pass_(days=1)
     await scene.narrate()
@@ -129,7 +135,8 @@ async def test_the_status_says_when_the_budget_is_used_up(tmp_path: Path) -> Non
     await scene.live(lamp())
     assert (await scene.narratives.status())["state"] == "budget used up"
     assert "until 00:00 UTC" in (await scene.board.status()).model
-    assert scene.model and scene.model.requests == []
+    assert scene.model
+    assert scene.model.requests == []
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,8 @@ async def test_what_does_not_fit_is_asked_for_once_more(
 ) -> None:
     scene = Scene(tmp_path / "a.db", model=StubModel(*answers))
     await scene.live(lamp())
-    assert scene.model and len(scene.model.requests) == calls
+    assert scene.model
+    assert len(scene.model.requests) == calls
     assert (await scene.rows("narratives"))[0]["state"] == state
     kept = await scene.rows("model_calls")
     assert len(kept) == calls
@@ -163,7 +171,8 @@ async def test_an_answer_that_was_not_usable_is_not_asked_for_again_the_same_day
     await scene.live(lamp())
     await scene.db.write(lambda conn: conn.exec_driver_sql("UPDATE narratives SET key='', seen_revision=-1") and None)
     await scene.narrate()
-    assert scene.model and len(scene.model.requests) == 2
+    assert scene.model
+    assert len(scene.model.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -181,7 +190,8 @@ async def test_a_failing_endpoint_leaves_the_card_alone_and_is_asked_again_in_ti
     assert (await scene.narratives.status())["tokens_today"] == 0  # nothing was answered, nothing is counted
     scene.clock.pass_(seconds=wait - 5)
     await scene.narrate()
-    assert scene.model and len(scene.model.requests) == 1
+    assert scene.model
+    assert len(scene.model.requests) == 1
     scene.clock.pass_(seconds=10)
     await scene.narrate()
     assert (await scene.rows("narratives"))[0]["state"] == "done"
