@@ -1,0 +1,49 @@
+"""What Teams says of a person, read freshly. What cannot be read raises; the engine counts that against the person."""
+
+from __future__ import annotations
+
+from bot.domain.errors import Gone, Refused
+from bot.domain.ids import Clock
+from bot.domain.principals import PlatformIdentity, Standing
+from bot.settings import Settings
+from bot.store import teams as store
+from bot.store.database import Database
+
+from .wire import TeamsWire
+
+
+class TeamsDirectory:
+    """Implements ``ports.Directory``.
+
+    One member, looked up where the person was seen last. Groups of Entra are not read (that needs Graph): who is in a
+    group of approvers on Teams stands in gatehouse.yml.
+    """
+
+    def __init__(self, wire: TeamsWire, db: Database, settings: Settings, clock: Clock) -> None:
+        self._wire, self._db, self._settings, self._clock = wire, db, settings, clock
+
+    async def standing(self, who: PlatformIdentity) -> Standing:
+        now, ours = self._clock.now(), self._settings.teams.tenant.lower()
+        known = await self._db.read(store.member, who.tenant, who.user)
+        if known is None:
+            raise Refused("Teams has not shown us this person yet.", mend="They say anything to the bot once.")
+        try:
+            found = await self._wire.member(known.service_url, known.conversation, known.member)
+        except Gone:
+            note = "the account is no longer in the conversation it was seen in last"
+            return Standing(active=False, guest=False, external=False, bot=False, checked_at=now, note=note)
+        if str(found.get("aadObjectId") or found.get("objectId") or "").lower() != who.user:
+            raise Refused("Teams' answer about this person is about somebody else.")
+        role, name = str(found.get("userRole", "")).lower(), str(found.get("userPrincipalName", "")).lower()
+        tenant = str(found.get("tenantId") or who.tenant).lower()
+        return Standing(
+            active=True,
+            # A guest has a role or a name that says so; where Teams says neither, nobody knows.
+            guest=role not in {"", "user", "owner"} or "#ext#" in name or not (role or name),
+            external=who.tenant != ours or tenant != ours,
+            bot=known.member.startswith("28:"),
+            checked_at=now,
+        )
+
+    async def groups(self, who: PlatformIdentity) -> frozenset[str]:
+        return frozenset()

@@ -1,0 +1,107 @@
+"""Sends the engine's messages to Teams: view -> card -> activity -> one call."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bot.domain.errors import Refused
+from bot.domain.ids import Clock
+from bot.domain.views import CauseView, DigestView, GlassView, Notice
+from bot.ports import Message
+from bot.settings import Settings
+from bot.store import teams as store
+from bot.store.database import Database
+from cards import adaptive, build
+from cards.model import Card
+
+from .wire import TeamsWire
+
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
+
+
+class TeamsPoster:
+    """Implements ``ports.ChatPoster``.
+
+    No ``find``: a bot cannot read a conversation of Teams. What was sent with an unclear end is therefore not sent
+    again but told to the operators; 412, 429, 502, 503 and 504, which Microsoft asks to repeat, are repeated.
+    """
+
+    platform = "teams"
+
+    def __init__(self, wire: TeamsWire, db: Database, settings: Settings, clock: Clock) -> None:
+        self._wire, self._db, self._settings, self._clock = wire, db, settings, clock
+
+    async def post(self, message: Message) -> str:
+        """The activity's id: of the thread's root in a channel."""
+        tenant, activity = self._settings.teams.tenant.lower(), activity_of(message)
+        if _GUID.fullmatch(message.channel):
+            place = await self._personal(tenant, message.channel)
+            return await self._wire.send(place.service_url, place.id, activity)
+        place = await self._place(tenant, message.channel)
+        if place.kind != "channel":
+            return await self._wire.send(place.service_url, place.id, activity)
+        if message.thread:
+            return await self._wire.send(place.service_url, _thread(place.id, message.thread), activity)
+        made = await self._wire.create(
+            place.service_url,
+            {
+                "isGroup": True,
+                "tenantId": tenant,
+                "bot": {"id": place.bot},
+                "channelData": {"channel": {"id": place.id}, "tenant": {"id": tenant}},
+                "activity": activity,
+            },
+        )
+        return str(made.get("activityId") or str(made.get("id", "")).rpartition(";messageid=")[2])
+
+    async def update(self, message: Message, message_id: str) -> None:
+        tenant, activity = self._settings.teams.tenant.lower(), activity_of(message)
+        if _GUID.fullmatch(message.channel):
+            place = await self._personal(tenant, message.channel)
+        else:
+            place = await self._place(tenant, message.channel)
+        root = message.thread or message_id
+        conversation = _thread(place.id, root) if place.kind == "channel" else place.id
+        await self._wire.update(place.service_url, conversation, message_id, activity)
+
+    async def _place(self, tenant: str, channel: str) -> store.Conversation:
+        """Where it is; for a channel of a team the app was put into before we listened, by the settings."""
+        found = await self._db.read(store.conversation, tenant, channel)
+        if found is None:
+            bot = f"28:{self._settings.teams.app_id}"
+            kind = "channel" if "@thread.tacv2" in channel else "groupChat"
+            return store.Conversation(tenant, channel, kind, self._settings.teams.service_url, bot)
+        if not found.installed:
+            raise Refused("Gatehouse was removed from this conversation of Teams.",
+                          mend="Install the app there again, or route to another channel.")  # fmt: skip
+        return found
+
+    async def _personal(self, tenant: str, user: str) -> store.Conversation:
+        found = await self._db.read(store.personal, tenant, user.lower())
+        if found is None or not found.installed:
+            raise Refused("This person has not installed Gatehouse in Teams, so it cannot write to them.",
+                          mend="Install the app for the person, or let an administrator do it for all.")  # fmt: skip
+        return found
+
+
+def _thread(channel: str, root: str) -> str:
+    return f"{channel};messageid={root}"
+
+
+def activity_of(message: Message) -> dict[str, Any]:
+    return adaptive.message(card_of(message))
+
+
+def card_of(message: Message) -> Card:
+    match message.view:
+        case CauseView() as view if message.kind not in {"thread", "direct"}:
+            return build.cause_card(view)
+        case DigestView() as view:
+            return build.digest_card(view)
+        case GlassView() as view:
+            return build.glass_card(view)
+        case Notice() as view:
+            return build.notice_card(view)
+        case _:
+            return build.thread_line(message.text)
