@@ -243,6 +243,7 @@ async def serve(
     from bot.durable.work import Work
     from bot.evidence.checkpoints import Checkpoints
     from bot.evidence.siem import SiemStream
+    from bot.intake.attention import Attention
     from bot.intake.telling import Telling
     from bot.intake.webhooks import Webhooks
     from bot.narrative.asking import Asking
@@ -281,6 +282,7 @@ async def serve(
     housekeeping = (
         engine.stewardship.wake_due,
         engine.suppression.tick,
+        Attention(engine.db, settings, clock, ids).tick,
         engine.approvals.expire_due,
         engine.standings.tick,
         engine.answers.tidy,

@@ -230,6 +230,14 @@ class Deliverer:
                 await self._db.write(self._sent, one, None, "", -1)  # everything got its card meanwhile
                 return
             await self._show(one, poster, slot, self._message(one, "digest", digest, key=slot.id), digest.revision)
+        elif one.kind == "daily":
+            slot = await self._db.write(self._slot, one, "daily")
+            until = datetime.fromisoformat(str(one.payload["until"]))
+            daily = await self._board.daily(one.address, self._since(one), until)
+            if not slot.message_id:  # said once; what happens later is in tomorrow's
+                await self._show(one, poster, slot, self._message(one, "daily", daily, key=slot.id), 0)
+            else:
+                await self._db.write(self._sent, one, slot.id, slot.message_id, 0)
         elif one.kind == "glass":
             slot = await self._db.write(self._slot, one, "glass")
             glass = await self._board.glass(one.subject)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bot.governance.people import People
     from bot.governance.policy import Policy
     from bot.intake.issues import Issues
+    from bot.intake.regroup import Regroup
     from bot.intake.service import Intake
     from bot.intake.stewardship import Stewardship
     from bot.intake.suppression import Suppression
@@ -77,6 +78,12 @@ class Engine:
         from bot.governance.controls import Controls
 
         return Controls(self.db, self.policy, self.people, self.clock, self.ids)
+
+    @property
+    def regroup(self) -> Regroup:
+        from bot.intake.regroup import Regroup
+
+        return Regroup(self.db, self.settings, self.clock, self.ids, self.policy)
 
     @property
     def suppression(self) -> Suppression:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bot.domain.decisions import Choice, ExecutionState, StepState
 from bot.domain.plans import PlanKind
+from bot.domain.triage import Evidence
 from bot.domain.views import (
     CauseLine,
     CauseView,
@@ -21,6 +22,7 @@ from bot.domain.views import (
 )
 
 from . import witnesses
+from .attention import attention_parts
 from .breakglass import glass_lines, open_parts
 from .model import (
     Bullets,
@@ -166,7 +168,11 @@ def _owner(view: CauseView) -> Line:
 
 def _stands_for(view: CauseView) -> str:
     said = count(view.total_count, "finding")
-    return f"{said}, {view.open_count:,} still open" if view.open_count != view.total_count else said
+    said = f"{said}, {view.open_count:,} still open" if view.open_count != view.total_count else said
+    if view.one_change and view.open_count > 1:
+        said += f". 1 fix ({view.one_change}) closes {view.open_count:,}"
+        said += f" of {max(view.alike_open, view.open_count):,} open of this kind" if view.alike_open else " findings"
+    return said
 
 
 def _happening(view: CauseView) -> list[Part]:
@@ -262,7 +268,7 @@ def details_card(view: CauseView) -> Card:
         Section(((view.what,),) if view.what else ()),
         Section(((view.risk,),) if view.risk else (), heading="Why it matters"),
         Bullets(
-            tuple(_reason(e.fact, e.source) for e in view.reasons),
+            tuple(_reason(e) for e in view.reasons),
             heading=f"Why {view.priority.label}, {view.decision.value}",
         ),
         Bullets(tuple(_resource_line(r) for r in view.resources), heading="Resources", total=view.resource_count),
@@ -278,6 +284,8 @@ def details_card(view: CauseView) -> Card:
         for label, url in (("Open in console", view.console_url), ("Open at the source", view.source_url))
         if url
     ]
+    if view.stage in STEWARDABLE:
+        links.append(Button("gh.regroup", "Split or merge", ids(c=view.id), spoken=f"Split or merge: {view.title}"))
     if links:
         body.append(Buttons(tuple(links)))
     return Card(
@@ -300,8 +308,13 @@ def _resource_line(resource: ResourceLine) -> Line:
     return (Code(resource.uid or resource.name), where_, f" · {resource.region}" if resource.region else "")
 
 
-def _reason(fact: str, source: str) -> Line:
-    return (fact, f" ({source})") if source else (fact,)
+def _reason(reason: Evidence) -> Line:
+    """One line of evidence with its source and age."""
+    if not reason.source:
+        return (reason.fact,)
+    if reason.as_of is None:
+        return (reason.fact, f" ({reason.source})")
+    return (reason.fact, f" ({reason.source}, ", When(reason.as_of, "date"), ")")
 
 
 def _history(history: Iterable[HistoryLine]) -> Bullets:
@@ -341,7 +354,7 @@ def finding_card(view: FindingView) -> Card:
         Section(((finding.desc,),) if finding.desc else ()),
         Facts(tuple(facts)),
         Section(((finding.risk,),) if finding.risk else (), heading="Why it matters"),
-        Bullets(tuple(_reason(e.fact, e.source) for e in verdict.reasons) if verdict else (), heading="Verdict"),
+        Bullets(tuple(_reason(e) for e in verdict.reasons) if verdict else (), heading="Verdict"),
         Bullets(
             tuple((Strong(v.uid), f" {v.title}") for v in finding.vulnerabilities[:LINES]),
             heading="Vulnerabilities",
@@ -505,8 +518,18 @@ def status_parts(view: StatusView) -> tuple[Part, ...]:
         )
         for s in view.sources
     )
+    lists: tuple[Line, ...] = tuple(
+        ("✅ " if feed.ok else "⚠️ ", Strong(feed.title), f" {feed.said}") for feed in view.feeds
+    )
+    wrong: tuple[Line, ...] = tuple(
+        (Strong(each.rule), f" {each.passed_on:,} of {each.routed:,} passed on ({each.rate:.0%})")
+        for each in view.routes
+    )
     return (
         Facts(facts),
+        *(attention_parts(view.attention) if view.attention else ()),
         *open_parts(view.glasses),
         *((Bullets(sources, heading="Sources"),) if sources else ()),
+        *((Bullets(lists, heading="Lists about CVEs"),) if lists else ()),
+        *((Bullets(wrong, heading="Routing, the last 30 days"),) if wrong else ()),
     )

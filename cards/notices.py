@@ -20,6 +20,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     ("undelegate @user", "no longer"),
     ("delegations", "who votes in whose stead; take one back"),
     ("standing [revoke ID]", "what was approved in advance; end it"),
+    ("rules [new …|hidden|end ID]", "suppression rules: what is noise, who said so, what is hidden"),
     ("freeze [env:prod|account:ID] reason", "nothing is approved or changed there; alone: what is frozen"),
     ("unfreeze [env:prod|account:ID] reason", "end that freeze"),
     ("help", "this list"),

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.cli import enrich, ledger, model, policy, standing, triage
+from bot.cli import enrich, ledger, model, policy, standing, suppression, triage
 from bot.cli.common import Config, Json, errors, print_json, read_settings
 from bot.domain.errors import BadInput
 
@@ -32,6 +32,7 @@ app.add_typer(ledger.app, name="ledger")
 app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")
 app.add_typer(standing.app, name="standing")
+app.add_typer(suppression.app, name="suppression")
 app.add_typer(enrich.app, name="enrich")
 app.add_typer(triage.app, name="triage")
 

@@ -95,3 +95,92 @@ class SilencedLine(_View):
     count: int
     p1: int = 0
     rule_id: str = ""  # "" where the source hides it
+
+
+# --- causes split and merged -----------------------------------------------------------------------------------------
+
+
+class PartLine(_View):
+    """A part of a cause that can be split off, or a cause it can be merged into."""
+
+    id: str
+    what: str
+    count: int
+
+
+class MoveLine(_View):
+    kind: str  # merge | split
+    by: str
+    reason: str
+    at: datetime
+
+
+class RegroupView(_View):
+    cause_id: str
+    title: str
+    open_count: int
+    parts: tuple[PartLine, ...] = ()
+    others: tuple[PartLine, ...] = ()
+    made: tuple[MoveLine, ...] = ()  # what people did that made it what it is
+
+
+# --- how the channels are doing --------------------------------------------------------------------------------------
+
+
+class PromiseView(_View):
+    """How late P1 were posted, measured from the transaction that stored the finding to the post."""
+
+    minutes: int  # what is promised
+    days: int  # over which it is measured
+    posted: int = 0
+    late: int = 0  # posted later than promised
+    waiting: int = 0  # open, not posted yet
+    overdue: int = 0  # of these: longer than promised
+    voiceless: int = 0  # open P1 that no channel hears of
+    p50: float | None = None  # seconds
+    p95: float | None = None
+    worst: float | None = None
+    histogram: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def kept(self) -> bool:
+        return not (self.late or self.overdue or self.voiceless)
+
+
+class AttentionView(_View):
+    """What came in, what was silenced and why, what waits on whom."""
+
+    at: datetime
+    came: int = 0  # findings first seen by us in the last 24 hours
+    fixed: int = 0  # resolved in the last 24 hours
+    overdue: int = 0
+    cards: int = 0  # first cards posted in the last 24 hours
+    held: int = 0  # causes held for a digest in the last 24 hours
+    silenced: tuple[SilencedLine, ...] = ()
+    rules_watching: int = 0
+    waits: tuple[tuple[str, int], ...] = ()  # on whom -> how many requests
+    owners: tuple[tuple[str, int], ...] = ()  # owner -> open overdue findings
+    promise: PromiseView
+
+
+class DailyView(_View):
+    """The daily message of one channel."""
+
+    channel: str
+    day: str
+    since: datetime
+    until: datetime
+    new: tuple[tuple[Priority, int], ...] = ()
+    fixed: int = 0
+    open: int = 0
+    overdue: int = 0
+    held: int = 0  # open causes without a card here
+    waits: tuple[tuple[str, int], ...] = ()
+    silenced: tuple[SilencedLine, ...] = ()
+    urgent: tuple[tuple[str, str], ...] = ()  # cause id, title: the most urgent that are open
+    days: tuple[tuple[str, int, int], ...] = ()  # local day, new, fixed: the last two weeks
+    picture: bool = False
+
+    @property
+    def total_new(self) -> int:
+        return sum(number for _, number in self.new)

@@ -17,6 +17,7 @@ from .decisions import ApprovalRule, Choice, ExecutionState, RequestState, StepS
 from .findings import Finding, Severity, Status
 from .plans import Plan, PlanKind
 from .principals import PlatformIdentity
+from .silence import AttentionView
 from .triage import Evidence, Priority, Ssvc, Verdict
 
 
@@ -250,6 +251,8 @@ class CauseView(_View):
     account_name: str = ""
     resources: tuple[ResourceLine, ...] = ()  # the first few; resource_count says how many there are
     resource_count: int = 0
+    one_change: str = ""  # the module, image or organisation policy all of it comes from; "" where there is none
+    alike_open: int = 0  # open findings of the same kind anywhere
     open_count: int = 0
     total_count: int = 0
     first_seen: datetime
@@ -453,6 +456,7 @@ class StatusView(_View):
     model: str = ""  # what the model's part is doing, one sentence
     feeds: tuple[FeedView, ...] = ()  # what others say of CVEs, how fresh
     routes: tuple[RouteRuleLine, ...] = ()  # of the last 30 days
+    attention: AttentionView | None = None
 
 
 class HomeView(_View):

@@ -25,17 +25,18 @@ from bot.domain.errors import BadInput
 from bot.domain.findings import Control, Environment, Finding, Sighting, SourceStatus, Status, finding_id
 from bot.domain.ids import IdSource, short_hash
 from bot.intake import announce
-from bot.intake.causes import cause_id, cause_key, template_of
+from bot.intake.causes import cause_id, cause_key, image_of, one_change, spans_accounts, template_of
 from bot.intake.cleaning import LIMIT, clean, clean_all, plain, raw_bytes
 from bot.intake.identity import check_of, issue_of
 from bot.intake.matching import Asked, Facts, environment_of
+from bot.intake.noise import Silencer
 from bot.intake.ownership import Registers
 from bot.intake.retriage import Known, cves_of, effective
 from bot.intake.routing import Route, Router
 from bot.intake.triage import rules_of
 from bot.ports import FindingMapper, Page, PlaybookCatalog
 from bot.settings import Settings
-from bot.store import causes, findings, intel, issues, ledger, overrides, sources
+from bot.store import causes, findings, intel, issues, ledger, moves, overrides, silences, sources
 from bot.store.overrides import Override
 from bot.store.upsert import chunks
 from bot.triage.rules import Rules
@@ -147,6 +148,8 @@ class _PageWork:
         self.history = bool(getattr(mapper, "keeps_history", False))
         self.control_sets: list[dict[str, Any]] = []
         self.split_or_merged = issues.overrides(conn)
+        self.regrouped = moves.load(conn)
+        self.silencer = Silencer(silences.rules(conn, ("active",)), now)
         self.rules = context.rules or rules_of(context.settings)
         self.known = Known(conn, ())
         self.more_cves: list[tuple[str, str]] = []
@@ -376,6 +379,10 @@ class _PageWork:
                 self.more_cves += [(found, cve) for cve in dict.fromkeys(cves_of(finding)) if cve != row["cve"]]
         if vulnerabilities or said.exposed is not None:
             row |= effective(finding, said)
+        if self.silencer.active:
+            facts = Facts.of(finding)
+            facts.environment = environment.value
+            self.silencer.consider(row, facts)
         return row, judgement.json(due)
 
     def _words(self, finding: Finding, owner: str) -> tuple[str, str, str]:
@@ -419,7 +426,9 @@ class _PageWork:
     def _cause(self, finding: Finding, environment: str, route: Route, topic: str) -> tuple[str, str]:
         """Id of the cause and its owner as it stands: people's word over the rules'."""
         account, tags = finding.account, finding.resource.tags
-        template = template_of(tags) if tags else ""
+        chosen = self.context.settings.causes
+        image = image_of(finding)
+        template = image or (template_of(tags, chosen.template_tags) if tags else "")
         # A key is cut to less than these, so what agrees here agrees there.
         rule = finding.rule_uid[:_WORD] or f"title {finding.title[:_WORD]}"
         known = (
@@ -436,14 +445,19 @@ class _PageWork:
         if base is None:
             playbook = self._playbook(finding, topic)
             key = cause_key(finding, playbook=playbook, environment=environment, owner=route.owner, template=template,
-                            topic=topic)  # fmt: skip
+                            topic=topic, organisation=chosen.organisation_rules)  # fmt: skip
+            wide = spans_accounts(key)
+            title = f"Vulnerable packages in {one_change(key)}" if image else finding.title
             base = self.memo.causes[known] = causes.Seed(
-                id=cause_id(key), key=key, title=clean(finding.title), rule_uid=clean(finding.rule_uid, _WORD),
-                source=finding.source, playbook=playbook, provider=clean(account.provider, _WORD),
-                account_uid=clean(account.uid, _WORD), account_name=clean(account.name),
+                id=cause_id(key), key=key, title=clean(title), rule_uid="" if image else clean(finding.rule_uid, _WORD),
+                source=finding.source, playbook="" if wide else playbook, provider=clean(account.provider, _WORD),
+                account_uid="" if wide else clean(account.uid, _WORD),
+                account_name="all accounts" if wide else clean(account.name),
                 environment=environment, owner=route.owner, owner_reason=clean(route.reason), channels=route.channels,
                 owner_rule=route.rule,
             )  # fmt: skip
+        if self.regrouped:
+            base = self.regrouped.of(finding.id, base)
         seed = self.seeds.get(base.id)
         if seed is None:
             override = self._overrides.get(base.key)
@@ -517,8 +531,11 @@ class _PageWork:
         if self.rejects:
             sources.keep_rejects(conn, source=context.source, poll_id=context.poll_id, now=now, rejects=self.rejects)
         if self.touched:
+            self.silencer.finish(conn, [found for rows in self.written.values() for found in rows])
             changed = causes.refresh(conn, context.ids, now, self.touched, self.seeds, self.written)
-            said = announce.announce(conn, context.ids, now, context.settings.routing, changed)
+            said = announce.announce(
+                conn, context.ids, now, context.settings.routing, changed, context.settings.attention
+            )
             tally.cards, tally.held, tally.voiceless = said.cards, said.held, said.voiceless
         if self.verdicts or self.rejects:
             counts = {name: getattr(tally, name) for name in tally.__slots__}

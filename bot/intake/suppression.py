@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, true
 
@@ -270,12 +271,14 @@ class Suppression:
             raise BadInput(f"{what} lives at most {days} days.", mend=f"Choose {last} or an earlier day.")
 
 
-def silenced(conn: Connection) -> tuple[SilencedLine, ...]:
-    """What is hidden now and by whom: our rules, and what the sources suppress themselves."""
+def silenced(conn: Connection, where: Any = None) -> tuple[SilencedLine, ...]:
+    """What is hidden now (of the findings that ``where`` is about) and by whom: our rules, and the sources."""
+    part = true() if where is None else where
     p1 = func.count().filter(FINDINGS.c.priority == 1)
     ours = conn.execute(
         select(SILENCES.c.rule_id, func.count(), p1)
         .select_from(SILENCES.join(FINDINGS, FINDINGS.c.id == SILENCES.c.finding_id))
+        .where(part)
         .group_by(SILENCES.c.rule_id)
         .order_by(func.count().desc(), SILENCES.c.rule_id)
     ).all()
@@ -287,7 +290,7 @@ def silenced(conn: Connection) -> tuple[SilencedLine, ...]:
                                   p1=urgent, rule_id=rule_id))  # fmt: skip
     theirs = conn.execute(
         select(FINDINGS.c.source, func.count(), p1)
-        .where(FINDINGS.c.status == "suppressed", FINDINGS.c.id.not_in(select(SILENCES.c.finding_id)))
+        .where(FINDINGS.c.status == "suppressed", FINDINGS.c.id.not_in(select(SILENCES.c.finding_id)), part)
         .group_by(FINDINGS.c.source)
         .order_by(func.count().desc(), FINDINGS.c.source)
     ).all()

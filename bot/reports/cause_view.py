@@ -27,9 +27,11 @@ from bot.domain.views import (
     StepLine,
     VoteLine,
 )
+from bot.intake.causes import one_change
 from bot.narrative.service import read_narrative
 from bot.ports import PlaybookCatalog, PlaybookInfo
 from bot.reports import witnesses
+from bot.reports.ages import dated
 from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
 from bot.settings import Settings
@@ -130,6 +132,8 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         account_name=row.account_name,
         resources=_resources(conn, cause_id),
         resource_count=row.resource_count,
+        one_change=one_change(row.key),
+        alike_open=_alike(conn, row),
         open_count=row.open_count,
         total_count=row.total_count,
         first_seen=row.first_seen,
@@ -152,6 +156,14 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         agreement=witnesses.agreement(conn, cause_id),
     )
     return view.model_copy(update={"narrative": read_narrative(conn, reader.settings, view)})
+
+
+def _alike(conn: Connection, row: Row[Any]) -> int:
+    """Open findings of the same rule anywhere, for a cause that one change fixes as a whole."""
+    if not row.rule_uid or not one_change(row.key):
+        return 0
+    same = and_(FINDINGS.c.rule_uid == row.rule_uid, FINDINGS.c.source == row.source, FINDINGS.c.status.in_(OPEN))
+    return int(conn.execute(select(func.count()).select_from(FINDINGS).where(same)).scalar_one())
 
 
 def derive_stage(state: str, open_count: int, request: RequestState | None, fix: _Fix) -> Stage:
@@ -333,14 +345,17 @@ def _most_urgent(conn: Connection, cause_id: str) -> tuple[Finding | None, Verdi
     """What the most urgent open finding says (the most urgent of all when none is open)."""
     observed = and_(OBSERVATIONS.c.finding_id == FINDINGS.c.id, OBSERVATIONS.c.content == FINDINGS.c.content)
     question = (
-        select(OBSERVATIONS.c.doc, OBSERVATIONS.c.verdict)
+        select(OBSERVATIONS.c.doc, OBSERVATIONS.c.verdict, OBSERVATIONS.c.at)
         .select_from(FINDINGS.join(OBSERVATIONS, observed))
         .where(FINDINGS.c.cause_id == cause_id)
         .order_by(case((FINDINGS.c.status.in_(OPEN), 0), else_=1), *URGENCY)
         .limit(1)
     )
     row = conn.execute(question).first()
-    return (Finding.model_validate_json(row.doc), read_verdict(row.verdict)) if row is not None else (None, None)
+    if row is None:
+        return None, None
+    finding = Finding.model_validate_json(row.doc)
+    return finding, dated(read_verdict(row.verdict), finding, row.at)
 
 
 def read_verdict(raw: bytes) -> Verdict | None:

@@ -23,7 +23,7 @@ from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks, outbox
 
-from . import asking, modals, narrative, standing, witnesses
+from . import asking, modals, narrative, regroup, rules, standing, witnesses
 from .desk import Desk
 from .payloads import (
     Origin,
@@ -42,7 +42,8 @@ from .payloads import (
 log = logging.getLogger(__name__)
 COMMAND = "/gatehouse"
 KEEP_TRYING = timedelta(minutes=15)  # a submission whose work breaks off is done again for so long
-COMMAND_ACTS = {"freeze.began", "freeze.ended", "delegation.made", "delegation.ended"}
+COMMAND_ACTS = {"freeze.began", "freeze.ended", "delegation.made", "delegation.ended",
+                "suppression.written", "suppression.ended"}  # fmt: skip
 UNSIGNED = "gatehouse-socket-mode-has-no-signing-secret"
 
 ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice | None]]] = {
@@ -56,6 +57,11 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "pre_approve": standing.pre_approve,
     "standing_revoke": standing.revoke,
     "standing_confirm": standing.confirm,
+    "rule_new": rules.new,
+    "rule_activate": rules.activate,
+    "rule_end": rules.end,
+    "rule_show": rules.show,
+    "regroup": regroup.open_,
     "why": Desk.why,
     "page": Desk.page,
     "revoke": Desk.revoke,
@@ -83,6 +89,7 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "mine": Desk.cmd_mine,
     "status": Desk.cmd_status,
     "standing": standing.command,
+    "rules": rules.command,
     "freeze": Desk.cmd_freeze,
     "unfreeze": Desk.cmd_unfreeze,
     "delegate": Desk.cmd_delegate,
@@ -97,6 +104,8 @@ SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, s
     modals.GLASS: Desk.submit_glass,
     modals.GLASS_REVIEW: Desk.submit_glass_review,
     standing.PRE_APPROVE: standing.submit,
+    rules.NEW_RULE: rules.submit,
+    regroup.REGROUP: regroup.submit,
     asking.ABOUT: asking.submit_about,
     asking.COMMENT: asking.submit_comment,
 }
@@ -207,6 +216,10 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
     def check(callback: str, ids: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
         if callback == standing.PRE_APPROVE:
             return standing.check(given)
+        if callback == rules.NEW_RULE:
+            return rules.check(given)
+        if callback == regroup.REGROUP:
+            return regroup.check(given)
         if callback == asking.ABOUT:
             return asking.check_about(given)
         if callback == asking.COMMENT:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.domain.silence import DailyView
 from bot.domain.views import CauseView, DigestView, GlassView, Notice
 from bot.ports import Message
-from cards import blockkit, build
+from cards import attention, blockkit, build, chart
 from cards.model import Card
 
 from .web import call
 
+log = logging.getLogger(__name__)
 EVENT = "gatehouse_post"
 
 
@@ -48,7 +52,26 @@ class SlackPoster:
             ),
             creates=True,
         )
-        return str(answer["ts"])
+        message_id = str(answer["ts"])
+        if isinstance(message.view, DailyView) and message.view.picture and message.view.days:
+            await self._picture(channel, message_id, message.view)
+        return message_id
+
+    async def _picture(self, channel: str, thread: str, view: DailyView) -> None:
+        """The course as a picture under the message, which says the same in text: no picture is no failure."""
+        drawn = attention.daily_chart(view)
+        try:
+            data = await asyncio.to_thread(chart.png, drawn)
+            await call(
+                self._client.files_upload_v2(
+                    channel=channel, thread_ts=thread, content=data, filename=f"gatehouse-{view.day}.png",
+                    title=drawn.title, alt_txt=drawn.spoken[:1000], request_file_info=False,
+                )
+            )  # fmt: skip
+        except ImportError:
+            log.info("no picture under the daily message: install gatehouse[charts]")
+        except Exception as error:
+            log.info("no picture under the daily message: %s", error)
 
     async def update(self, message: Message, message_id: str) -> None:
         await call(
@@ -108,6 +131,8 @@ def card_of(message: Message) -> Card:
             return build.cause_card(view)
         case DigestView() as view:
             return build.digest_card(view)
+        case DailyView() as view:
+            return attention.daily_card(view)
         case GlassView() as view:
             return build.glass_card(view)
         case Notice() as view:
