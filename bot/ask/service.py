@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from bot.ask import phrase, run, sql, vocabulary
+from bot.ask import phrase, run, second, sql, vocabulary
 from bot.ask.reader import Reader
 from bot.ask.reading import Outcome, Reading, Turn
 from bot.domain import posture as p
+from bot.domain.errors import BadInput
 from bot.domain.ids import Clock
+from bot.ports import QuestionReader
 from bot.settings import Settings
 from bot.store import people
 from bot.store.database import Database
 
-FRESH = 60.0  # seconds that the company's words are kept
+log = logging.getLogger(__name__)
+FRESH = 60.0  # seconds after which the company's words are read again
 THREADS = 1000  # conversations remembered
 
 
@@ -46,6 +51,7 @@ class Answer:
     query: p.PostureQuery | None = None
     how_read: str = ""
     read_ms: float = 0.0  # that reading the question took
+    read_by: str = ""  # "both" readers agreed; "model": the embedded one did not understand it
 
     def contract(self, question_id: str | None) -> dict[str, Any]:
         """The JSON object of the command line (docs/ask.md)."""
@@ -89,10 +95,22 @@ class MemoryTurns:
             self._held.popitem(last=False)
 
 
+@dataclass(slots=True)
+class _Held:
+    """The company's words as one with these rights may see them, and when to read them again."""
+
+    reader: Reader
+    until: datetime
+
+
 class Ask:
-    def __init__(self, db: Database, settings: Settings, clock: Clock, turns: Turns | None = None) -> None:
-        self._db, self._settings, self._clock = db, settings, clock
-        self._readers: dict[sql.Rights, tuple[datetime, Reader]] = {}
+    def __init__(
+        self, db: Database, settings: Settings, clock: Clock, turns: Turns | None = None,
+        second_reader: QuestionReader | None = None,
+    ) -> None:  # fmt: skip
+        self._db, self._settings, self._clock, self._second = db, settings, clock, second_reader
+        self._readers: dict[sql.Rights, _Held] = {}
+        self._refreshing: dict[sql.Rights, asyncio.Task[None]] = {}
         self._turns: Turns = turns or MemoryTurns()
 
     async def asker(self, principal: str | None) -> Asker:
@@ -120,9 +138,41 @@ class Ask:
         rights = self.rights(who)
         before = await self._turns.get(thread, rights) if thread else None
         answer, turn = await self._db.read(self._answer, question, who, before, now, as_of is not None)
+        if self._second is not None and before is None:
+            answer = await self._read_twice(self._second, question, who, answer, now, as_of is not None)
+            turn = turn if answer.status == "answered" and answer.read_by != "model" else None
         if thread and turn is not None:
             await self._turns.put(thread, rights, turn)
+        self._refresh(rights)
         return answer
+
+    async def warm(self, rights: sql.Rights = sql.EVERYTHING) -> None:
+        """Read the company's words before anybody asks."""
+        await self._db.read(self._reader, rights)
+
+    async def _read_twice(
+        self, reader: QuestionReader, question: str, who: Asker, first: Answer, now: datetime, past: bool
+    ) -> Answer:
+        """A refusal stays one; what the data does not hold stays so; the rest is read by both."""
+        if first.status not in {"answered", "clarify"}:
+            return first
+        told = await self._db.read(self._told, question, who)
+        if told is None:
+            return first
+        reading = await second.read(reader, told[0], now, None)
+        if reading.query is None or second.strangers(reading.query, *told):
+            return first
+        try:
+            other = await self._db.read(self._run, reading.query, who, now, past)
+        except BadInput:
+            return first
+        return second.weigh(first, other)
+
+    def _told(self, conn: Connection, question: str, who: Asker) -> tuple[second.Told, vocabulary.Vocabulary] | None:
+        rights = self.rights(who)
+        words = self._reader(conn, rights).vocabulary
+        told = second.tell(question, words, lambda word: vocabulary.lookup(conn, rights, word))
+        return (told, words) if told is not None else None
 
     async def recompute(self, query: p.PostureQuery, who: Asker, *, as_of: datetime | None = None) -> Answer:
         """The Check button: the same query again, now."""
@@ -150,6 +200,8 @@ class Ask:
         return answer, Turn(reading.parsed, first, by)
 
     def _run(self, conn: Connection, query: p.PostureQuery, who: Asker, now: datetime, past: bool) -> Answer:
+        # Where nothing happened since the instant asked for, what is stored is what stood then.
+        past = past and sql.changed_since(conn, now)
         frame = sql.frame(now, self._settings.sla, self.rights(who), past=past)
         result = run.run(conn, query, frame)
         if query.kind is p.Kind.DETAIL and not result.rows:
@@ -160,10 +212,33 @@ class Ask:
         )  # fmt: skip
 
     def _reader(self, conn: Connection, rights: sql.Rights) -> Reader:
-        now = self._clock.now()
+        """The one at hand, however old: a newer one is made beside the answers, not in their way."""
         held = self._readers.get(rights)
-        if held is None or (now - held[0]).total_seconds() > FRESH:
-            if len(self._readers) > 100:
-                self._readers.clear()
-            held = self._readers[rights] = (now, Reader(vocabulary.load(conn, rights)))
-        return held[1]
+        if held is None:
+            held = self._load(conn, rights)
+        return held.reader
+
+    def _load(self, conn: Connection, rights: sql.Rights) -> _Held:
+        begun = perf_counter()
+        reader = Reader(vocabulary.load(conn, rights))
+        took = perf_counter() - begun
+        if len(self._readers) > 100:
+            self._readers.clear()
+        # Where reading the words is dear they are read less often: it takes a twentieth of one thread at most.
+        until = self._clock.now() + timedelta(seconds=max(FRESH, 20 * took))
+        held = self._readers[rights] = _Held(reader, until)
+        return held
+
+    def _refresh(self, rights: sql.Rights) -> None:
+        held, running = self._readers.get(rights), self._refreshing.get(rights)
+        if held is None or self._clock.now() < held.until or (running is not None and not running.done()):
+            return
+        self._refreshing[rights] = asyncio.create_task(self._reload(rights), name="ask: read the words again")
+
+    async def _reload(self, rights: sql.Rights) -> None:
+        try:
+            await self._db.read(self._load, rights)
+        except Exception:  # the old words still serve, and the next question tries again
+            log.exception("the company's words could not be read again")
+        finally:
+            self._refreshing.pop(rights, None)
