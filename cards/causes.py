@@ -22,6 +22,7 @@ from bot.domain.views import (
 )
 
 from . import witnesses
+from .attention import attention_parts
 from .breakglass import glass_lines, open_parts
 from .model import (
     Bullets,
@@ -167,7 +168,11 @@ def _owner(view: CauseView) -> Line:
 
 def _stands_for(view: CauseView) -> str:
     said = count(view.total_count, "finding")
-    return f"{said}, {view.open_count:,} still open" if view.open_count != view.total_count else said
+    said = f"{said}, {view.open_count:,} still open" if view.open_count != view.total_count else said
+    if view.one_change and view.open_count > 1:
+        said += f". 1 fix ({view.one_change}) closes {view.open_count:,}"
+        said += f" of {max(view.alike_open, view.open_count):,} open of this kind" if view.alike_open else " findings"
+    return said
 
 
 def _happening(view: CauseView) -> list[Part]:
@@ -279,6 +284,8 @@ def details_card(view: CauseView) -> Card:
         for label, url in (("Open in console", view.console_url), ("Open at the source", view.source_url))
         if url
     ]
+    if view.stage in STEWARDABLE:
+        links.append(Button("gh.regroup", "Split or merge", ids(c=view.id), spoken=f"Split or merge: {view.title}"))
     if links:
         body.append(Buttons(tuple(links)))
     return Card(
@@ -520,6 +527,7 @@ def status_parts(view: StatusView) -> tuple[Part, ...]:
     )
     return (
         Facts(facts),
+        *(attention_parts(view.attention) if view.attention else ()),
         *open_parts(view.glasses),
         *((Bullets(sources, heading="Sources"),) if sources else ()),
         *((Bullets(lists, heading="Lists about CVEs"),) if lists else ()),

@@ -17,6 +17,7 @@ from bot.domain.findings import Finding, Severity, Status
 from bot.domain.ids import Clock
 from bot.domain.plans import Plan
 from bot.domain.principals import Actor, Principal
+from bot.domain.silence import AttentionView, DailyView
 from bot.domain.triage import Priority
 from bot.domain.views import (
     CauseLine,
@@ -33,8 +34,10 @@ from bot.domain.views import (
     Stage,
     StatusView,
 )
+from bot.intake.channels import plan_of
 from bot.narrative.service import state as model_state
 from bot.ports import PlaybookCatalog
+from bot.reports import attention
 from bot.reports.ages import dated, feeds, route_rates
 from bot.reports.cause_view import (
     CAUSES,
@@ -232,13 +235,16 @@ class Board:
         return DigestView(
             channel=address,
             since=since,
-            until=since + timedelta(minutes=self.settings.routing.interval_minutes),
+            until=since + timedelta(minutes=self._interval(address)),
             # Not a counter: the same content has the same revision, so an unchanged digest is not sent again.
             revision=zlib.crc32(repr(seen).encode()) & 0x7FFF_FFFF,
             counts=tuple((Priority(p), n) for p, n in counted),
             lines=self._cause_lines(conn, rows, address),
             total=sum(n for _, n in counted),
         )
+
+    def _interval(self, address: str) -> int:
+        return plan_of(address, self.settings.routing, self.settings.attention).minutes
 
     def _cause_lines(self, conn: Connection, rows: Sequence[Row[Any]], address: str = "") -> tuple[CauseLine, ...]:
         owners = owner_names(conn, self.settings, {r.owner for r in rows})
@@ -318,6 +324,14 @@ class Board:
         """A broken glass and its review."""
         return await self.db.read(read_glass, self.settings, glass_id, self.clock.now())
 
+    async def attention(self) -> AttentionView:
+        """What came in, what was silenced, what waits on whom."""
+        return await self.db.read(lambda conn: attention.attention(conn, self.settings, self.clock.now()))
+
+    async def daily(self, address: str, since: datetime, until: datetime) -> DailyView:
+        """The daily message of ``platform:channel``."""
+        return await self.db.read(lambda conn: attention.daily(conn, self.settings, address, since, until))
+
     async def status(self) -> StatusView:
         return await self.db.read(self._status)
 
@@ -344,6 +358,7 @@ class Board:
             sources=self._sources(conn),
             ledger_records=head.seq if head else 0,
             ledger_head=head.hash if head else "",
+            attention=attention.attention(conn, self.settings, self.clock.now()),
             glasses=tuple(glasses(conn, self.settings, controls.open_reviews(conn), self.clock.now())),
             feeds=feeds(conn, self.settings, self.clock.now()),
             routes=route_rates(conn, self.clock.now()),

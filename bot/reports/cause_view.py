@@ -27,12 +27,13 @@ from bot.domain.views import (
     StepLine,
     VoteLine,
 )
+from bot.intake.causes import one_change
 from bot.narrative.service import read_narrative
 from bot.ports import PlaybookCatalog, PlaybookInfo
 from bot.reports import witnesses
+from bot.reports.ages import dated
 from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
-from bot.reports.ages import dated
 from bot.settings import Settings
 from bot.store import controls, standing
 from bot.store.tables import (
@@ -131,6 +132,8 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         account_name=row.account_name,
         resources=_resources(conn, cause_id),
         resource_count=row.resource_count,
+        one_change=one_change(row.key),
+        alike_open=_alike(conn, row),
         open_count=row.open_count,
         total_count=row.total_count,
         first_seen=row.first_seen,
@@ -153,6 +156,14 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         agreement=witnesses.agreement(conn, cause_id),
     )
     return view.model_copy(update={"narrative": read_narrative(conn, reader.settings, view)})
+
+
+def _alike(conn: Connection, row: Row[Any]) -> int:
+    """Open findings of the same rule anywhere, for a cause that one change fixes as a whole."""
+    if not row.rule_uid or not one_change(row.key):
+        return 0
+    same = and_(FINDINGS.c.rule_uid == row.rule_uid, FINDINGS.c.source == row.source, FINDINGS.c.status.in_(OPEN))
+    return int(conn.execute(select(func.count()).select_from(FINDINGS).where(same)).scalar_one())
 
 
 def derive_stage(state: str, open_count: int, request: RequestState | None, fix: _Fix) -> Stage:
