@@ -21,10 +21,21 @@ from bot.domain.errors import GatehouseError, SettingsError
 from bot.domain.ids import Clock, IdSource, RandomIds, SystemClock
 from bot.domain.principals import Platform
 from bot.engine import Engine
-from bot.ports import ChatPoster, CloudFactory, Directory, EventSink, Model, PlaybookCatalog, ThreatList, WriteBack
+from bot.ports import (
+    ChatPoster,
+    CloudFactory,
+    Directory,
+    EventSink,
+    Model,
+    PlaybookCatalog,
+    QuestionReader,
+    ThreatList,
+    WriteBack,
+)
 from bot.settings import Settings
 
 if TYPE_CHECKING:
+    from bot.narrative.asking import Asking
     from bot.intake.enrichment import Enrichment
     from bot.intake.service import IngestReport
     from bot.intake.webhooks import Door
@@ -225,6 +236,15 @@ def model_of(settings: Settings) -> Model | None:
     return OpenAIModel(settings.model)
 
 
+def second_reader(settings: Settings, asking: Asking | None) -> QuestionReader | None:
+    """The model as a reader of questions beside the embedded one."""
+    if asking is None or not settings.model.questions:
+        return None
+    from bot.narrative.questions import ModelQuestions
+
+    return ModelQuestions(asking)
+
+
 async def serve(
     settings: Settings,
     *,
@@ -293,6 +313,7 @@ async def serve(
     )
     model = model_of(settings)
     asking = Asking(engine.db, model, settings.model, clock, ids) if model is not None else None
+    engine.second_reader = second_reader(settings, asking)
     narrator = Narrator(engine.db, settings, asking, builtin_catalog(), clock, ids, worker)
     polled = sources(settings)
     work = Work(durable, engine.db, engine.executor, polling, polled, deliverer, housekeeping, clock)

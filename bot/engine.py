@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bot.intake.stewardship import Stewardship
     from bot.intake.suppression import Suppression
     from bot.narrative.service import Narratives
+    from bot.ports import QuestionReader
     from bot.remediation.approval import Approvals
     from bot.remediation.execution import Executor
     from bot.remediation.planning import Planner
@@ -43,6 +44,7 @@ class Engine:
     planner: Planner
     approvals: Approvals
     executor: Executor
+    second_reader: QuestionReader | None = None  # of questions, beside the embedded one
     _answers: Answers | None = field(default=None, init=False)
     _ask: Ask | None = field(default=None, init=False)
 
@@ -53,7 +55,7 @@ class Engine:
         from bot.reports.turns import StoredTurns
 
         if self._ask is None:
-            self._ask = Ask(self.db, self.settings, self.clock, StoredTurns(self.db, self.clock))
+            self._ask = Ask(self.db, self.settings, self.clock, StoredTurns(self.db, self.clock), self.second_reader)
         return self._ask
 
     @property

@@ -1,6 +1,7 @@
-"""Two readers of one question (not of a follow-up: the turn before is the embedded reader's own). They agree: the answer. They do not: both readings are asked back. Only the model
-understood it: its answer, marked so, with its reading in words. The model's reading never outvotes a refusal.
+"""Two readers of one question (not of a follow-up: the turn before is the embedded reader's own).
 
+They agree: the answer. They do not: both readings are asked back. Only the model understood it: its answer, marked so,
+with its reading in words. The model's reading never outvotes a refusal.
 Names of resources and findings do not leave: they stand for a while as ``resource_1``.
 """
 

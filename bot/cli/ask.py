@@ -15,9 +15,11 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from bot.ask.service import Answer, Ask
+from bot.composition import model_of, second_reader
 from bot.domain.errors import BadInput
-from bot.domain.ids import SystemClock
+from bot.domain.ids import RandomIds, SystemClock
 from bot.domain.principals import Principal
+from bot.narrative.asking import Asking
 from bot.settings import Settings
 from bot.store import people
 from bot.store.database import Database
@@ -60,10 +62,12 @@ async def ask_all(
     """Ask everything in order; False when a question was not answered."""
     url = settings.database_url.get_secret_value()
     upgrade(url)
-    db = Database(url)
+    db, model = Database(url), model_of(settings)
     good = True
     try:
-        service = Ask(db, settings, SystemClock())
+        clock = SystemClock()
+        asking = Asking(db, model, settings.model, clock, RandomIds()) if model is not None else None
+        service = Ask(db, settings, clock, second_reader=second_reader(settings, asking))
         for one in asked:
             who = await service.asker(one.get("as") or principal)
             thread = one.get("thread")
@@ -74,6 +78,8 @@ async def ask_all(
             else:
                 show(answer)
     finally:
+        if model is not None:
+            await model.close()
         await db.close()
     return good
 

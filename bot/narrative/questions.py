@@ -18,7 +18,7 @@ from .redact import Redactor
 INSTRUCTIONS = """\
 You translate one question about cloud-security findings into a query of the typed language whose JSON schema is given.
 You answer nothing yourself. Fill "query", or leave it null and say in "cannot" what the language cannot express:
-reasons, advice, forecasts, orders, anything but counts, lists, breakdowns, trends, comparisons and statistics of findings.
+reasons, advice, forecasts, orders, anything but counts, lists, breakdowns, trends, comparisons and statistics.
 Rules of the language: "where" is a conjunction. Nothing says "open" by itself: unless the question speaks of resolved,
 suppressed or all findings, add {"op": "is", "field": "open"}. Windows are half open, instants are UTC; "now" is given.
 Use names only as they stand under "names", with that very spelling (of "rule" the part before the colon). If a word of
