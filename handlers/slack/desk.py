@@ -21,14 +21,12 @@ from sqlalchemy import Connection
 from bot.domain.decisions import Choice
 from bot.domain.errors import (
     BadInput,
-    Conflict,
     ConnectorError,
     Denied,
     GatehouseError,
     Gone,
     Refused,
     RetryLater,
-    Stale,
 )
 from bot.domain.principals import Actor
 from bot.domain.views import Notice, Option
@@ -37,6 +35,7 @@ from bot.settings import Settings
 from bot.store import clicks, outbox
 from cards import blockkit, build
 from cards.model import Card
+from handlers.common.forms import as_notice as as_notice
 
 from . import modals
 from .payloads import WORDS, Origin, mention_of, number, text_id
@@ -517,16 +516,3 @@ class Desk:
 
 def _receive_all(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
     return [clicks.receive(conn, **row) for row in rows]
-
-
-def as_notice(error: GatehouseError) -> Notice:
-    """What went wrong, by which rule, who could, and what next."""
-    if isinstance(error, Denied):
-        said = Notice(ok=False, said=error.reason, mend=error.mend, rule=error.rule, could=error.could)
-        return said.model_copy(update={"about": error.about})
-    if isinstance(error, Stale):
-        mend = error.mend or "Open it again from the card to see how it stands now."
-        return Notice(ok=False, said=error.reason, mend=mend)
-    if isinstance(error, Conflict):
-        return Notice(ok=False, said=error.reason, mend=error.mend or "The card shows how it stands.")
-    return Notice(ok=False, said=error.reason, mend=error.mend)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.domain.principals import Platform, PlatformIdentity
+from handlers.common.ids import WORDS, ids_of, number, text_id, verb_of
 
-_IDS_MAX = 3_000  # Slack's own limit of private metadata; a button's value is shorter
-_ID = re.compile(r"[A-Za-z0-9_:.\-]{1,120}")
-WORDS, _WORDS_MAX = "f", 1_000  # the one key that may hold words: filters, which are read as strictly as typed ones
+__all__ = ["WORDS", "ids_of", "number", "text_id", "verb_of"]  # shared with the other platforms
+
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{1,40})(?:\|[^>]*)?>\s*(.*)", re.S)
 _TOKEN = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 
@@ -72,35 +72,6 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
     )
 
 
-def ids_of(text: Any) -> dict[str, Any]:
-    """The ids in a button's value or a modal's private metadata; anything else is dropped."""
-    if isinstance(text, str) and len(text) > _IDS_MAX:
-        return {}
-    try:
-        data = json.loads(text or "{}")
-    except (TypeError, ValueError, RecursionError):
-        return {}
-    if not isinstance(data, dict):
-        return {}
-    kept: dict[str, Any] = {}
-    for key, value in data.items():
-        number = isinstance(value, int) and not isinstance(value, bool)
-        words = key == WORDS and isinstance(value, str) and len(value) <= _WORDS_MAX
-        if number or words or (isinstance(value, str) and _ID.fullmatch(value)):
-            kept[key] = value
-    return kept
-
-
-def text_id(ids: Mapping[str, Any], key: str) -> str:
-    value = ids.get(key, "")
-    return value if isinstance(value, str) else ""
-
-
-def number(ids: Mapping[str, Any], key: str) -> int:
-    value = ids.get(key, 0)
-    return value if isinstance(value, int) else 0
-
-
 def mention_of(text: str, team: str) -> tuple[PlatformIdentity | None, str]:
     """``<@U123|name> rest``, as Slack writes a mention into an escaped command: the immutable id, never the name."""
     found = _MENTION.fullmatch(text.strip())
@@ -131,12 +102,6 @@ def unescaped(text: str) -> str:
 def action_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     actions = body.get("actions") or [{}]
     return actions[0] if isinstance(actions[0], dict) else {}
-
-
-def verb_of(action_id: str) -> str:
-    """``gh.review`` and ``gh.review.3`` are both "review"."""
-    parts = action_id.split(".")
-    return parts[1] if len(parts) > 1 else ""
 
 
 def answers(view: Mapping[str, Any]) -> dict[str, str]:
