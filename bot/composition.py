@@ -35,10 +35,10 @@ from bot.ports import (
 from bot.settings import Settings
 
 if TYPE_CHECKING:
-    from bot.narrative.asking import Asking
     from bot.intake.enrichment import Enrichment
     from bot.intake.service import IngestReport
     from bot.intake.webhooks import Door
+    from bot.narrative.asking import Asking
     from bot.polling import Source
     from handlers.slack.connection import SlackSide
 
