@@ -47,7 +47,7 @@ def png(view: ChartView) -> bytes:
             axes.fill_between(places, view.values, color=LINE, alpha=0.12)
             every = max(1, -(-len(labels) // 8))
             axes.set_xticks(places[::every], labels[::every])
-            axes.set_ylim(bottom=min(0.0, *view.values))
+            axes.set_ylim(min(0.0, *view.values), None if any(view.values) else 1.0)
             axes.yaxis.set_major_locator(MaxNLocator(integer=_whole(view), nbins=6))
             axes.set_ylabel(_label(view.unit), parse_math=False)
         else:
