@@ -17,7 +17,7 @@ from bot.governance.policy import Policy
 from bot.intake.service import Intake
 from bot.intake.stewardship import EXCEPTIONS, Stewardship
 from bot.settings import GovernanceSettings
-from bot.store import causes, findings, ledger, overrides, posts
+from bot.store import causes, findings, ledger, overrides, posts, routes
 from bot.store.database import Database
 from bot.store.ledger import LEDGER
 
@@ -272,3 +272,13 @@ async def test_a_suppression_of_the_source_that_ran_out_wakes_and_is_announced(
     assert await stewards.wake_due() == 1
     assert db.read_sync(findings.get, finding_id("toy", "s")).status == "open"
     assert queued(db) == [("card", "C0SEC")]
+
+
+async def test_not_mine_counts_against_the_rule_that_brought_it_there(
+    stewards: Stewardship, db: Database, cause: str
+) -> None:
+    await stewards.not_mine(cause, actor(), "platform", "theirs")
+    assert await db.read(routes.rates, START - timedelta(days=1)) == [("tag", 1, 1)]
+    assert (await db.read(causes.get, cause)).owner_rule == "override"
+    await stewards.not_mine(cause, actor(), "payments", "no, ours")
+    assert set(await db.read(routes.rates, START - timedelta(days=1))) == {("tag", 1, 1), ("override", 1, 1)}
