@@ -10,9 +10,9 @@ from .views import FactLine, _View
 # Questions to begin with, where nobody has asked anything yet. Four are what Slack's agent view shows.
 START = (
     "How many criticals are open in prod?",
-    "Which team has the most overdue findings?",
+    "Which team has the most overdue?",
     "What changed since yesterday?",
-    "Trend of open findings over the last 30 days",
+    "Trend of open criticals over the last 30 days",
 )
 Status = Literal["answered", "clarify", "refused", "out_of_scope"]
 
