@@ -19,12 +19,15 @@ class TeamsDirectory:
     group of approvers on Teams stands in gatehouse.yml.
     """
 
-    def __init__(self, wire: TeamsWire, db: Database, settings: Settings, clock: Clock) -> None:
-        self._wire, self._db, self._settings, self._clock = wire, db, settings, clock
+    def __init__(self, wire: TeamsWire, db: Database | None, settings: Settings, clock: Clock) -> None:
+        """``db`` may be attached later: the engine that opens it wants this directory first."""
+        self._wire, self.db, self._settings, self._clock = wire, db, settings, clock
 
     async def standing(self, who: PlatformIdentity) -> Standing:
         now, ours = self._clock.now(), self._settings.teams.tenant.lower()
-        known = await self._db.read(store.member, who.tenant, who.user)
+        if self.db is None:
+            raise Refused("Teams is not started yet.")
+        known = await self.db.read(store.member, who.tenant, who.user)
         if known is None:
             raise Refused("Teams has not shown us this person yet.", mend="They say anything to the bot once.")
         try:

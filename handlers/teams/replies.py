@@ -1,0 +1,48 @@
+"""What one person is answered: a card with the buttons that send it or leave it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.domain.decisions import RequestState
+from bot.domain.views import Notice, Option, PlanView
+from cards import build
+from cards.model import Button, Card
+from cards.words import ids as ids_text
+from handlers.common.ids import text_id
+
+Ids = Mapping[str, Any]
+Given = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A card for one person. ``submit`` sends its inputs; ``back`` leaves it."""
+
+    card: Card
+    submit: Button | None = None
+    back: Button | None = None
+
+
+def told(said: Notice, ids: Ids) -> Reply:
+    return Reply(build.notice_card(said), back=back_to(ids))
+
+
+def plan_reply(view: PlanView) -> Reply:
+    """The plan; a button that sends only where this person may do something."""
+    allowed, back = build.choices(view), back_to({"c": view.cause_id})
+    if not allowed:
+        return Reply(build.plan_card(view), back=back)
+    value: dict[str, Any] = {"p": view.plan.id, "h": view.plan_hash, "c": view.cause_id}
+    if view.request and view.request.state is RequestState.PENDING:
+        value |= {"q": view.request.id, "v": view.request.revision}
+    if view.rule.typed_confirmation and Option.APPROVE in allowed:
+        value["n"] = view.plan.blast_radius.resources
+    return Reply(build.plan_card(view), Button("gh.send_review", "Send", ids_text(**value), "primary"), back)
+
+
+def back_to(ids: Ids) -> Button | None:
+    cause = text_id(ids, "c")
+    return Button("gh.card", "Back to the card", ids_text(c=cause)) if cause else None
