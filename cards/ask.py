@@ -66,6 +66,8 @@ def answer_card(
         body.append(Buttons(buttons))
     if view.prompts:
         body += prompt_parts(view.prompts, heading="", private=private)
+    if private and view.chart:
+        body.append(Small(("Ask me in a direct message for a picture of it.",)))
     if view.how_read:
         body.append(Small(("How I read your question: ", view.how_read.rpartition("; as of ")[0] or view.how_read)))
     if view.note:

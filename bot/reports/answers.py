@@ -52,6 +52,7 @@ class Place:
     channel: str = ""
     thread: str = ""
     private: bool = True
+    outside: bool = False  # people of another organisation are there
     direct: bool = False  # the whole channel is a conversation of this person and the bot
     cause_id: str = ""
 
@@ -100,8 +101,12 @@ class Answers:
         the team whose channel it is."""
         person = actor.principal
         own = Asker(person.id, person.team, person.role)
+        if place.outside and not place.private:
+            return Audience(own, here=False, note="People of another organisation are in this channel.")
         if place.private or self._settings.ask.visibility == "company":
-            return Audience(own)
+            rights = self._ask.rights(own)
+            blind = not (rights.everything or rights.teams or rights.accounts)
+            return Audience(own, note="You belong to no team, so there is nothing you may see." if blind else "")
         team = self._team_of(place.address)
         if not team or not (self._ask.rights(own).everything or person.team == team):
             return Audience(own, here=False, note="Not everybody in this channel may see the answer.")

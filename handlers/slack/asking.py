@@ -57,8 +57,11 @@ def question_of(event: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[Orig
         return None
     if event.get("type") == "message" and event.get("channel_type") != "im":
         return None
-    text = unescaped(_TO_US.sub("", str(event.get("text") or ""))).strip()
-    team = team_of(body)
+    text, team = str(event.get("text") or ""), team_of(body)
+    for ours in body.get("authorizations") or ():
+        if isinstance(ours, dict) and ours.get("is_bot") and ours.get("user_id"):
+            text = text.replace(f"<@{ours['user_id']}>", " ")  # also where it is not the first word
+    text = unescaped(_TO_US.sub("", text)).strip()
     origin = Origin(
         team=team,
         user=str(event["user"]),
@@ -75,16 +78,16 @@ def _on_event(desk: Desk, kind: str) -> Callable[..., Awaitable[None]]:
         if asked is None:
             await ack()
             return
-        origin, text = asked
+        (origin, text), outside = asked, bool(body.get("is_ext_shared_channel"))
         # A message is itself, however often and under whatever event id it is delivered.
         click = f"slack:message:{origin.channel}:{event['ts']}"
         origin = replace(origin, click=click)
         kept = {"type": kind, "event": body.get("event_id"), "team": origin.team, "channel": origin.channel,
-                "thread": origin.thread, "text": text[:2000]}  # fmt: skip
+                "thread": origin.thread, "text": text[:2000], "outside": outside}  # fmt: skip
         new = await desk.receive(click, EVENT, origin, json.dumps(kept, ensure_ascii=True))
         await ack()
         if new:
-            desk.spawn(desk.run(origin, partial(converse, desk, origin, text), click))
+            desk.spawn(desk.run(origin, partial(converse, desk, origin, text, outside=outside), click))
 
     return on_event
 
@@ -95,16 +98,21 @@ async def again(desk: Desk, click: str, kept: Mapping[str, Any], user: str, user
         team=str(kept.get("team", "")), user=user, user_team=user_team, channel=str(kept.get("channel", "")),
         thread=str(kept.get("thread", "")), click=click,
     )  # fmt: skip
-    await desk.run(origin, partial(converse, desk, origin, str(kept.get("text", ""))), click)
+    outside = bool(kept.get("outside"))
+    await desk.run(origin, partial(converse, desk, origin, str(kept.get("text", "")), outside=outside), click)
 
 
-async def converse(desk: Desk, origin: Origin, question: str, *, asked: bool = False) -> Notice | None:
+async def converse(
+    desk: Desk, origin: Origin, question: str, *, asked: bool = False, outside: bool = False
+) -> Notice | None:
     """Answer in the thread; where not everybody there may see it, directly, and say so."""
     service, actor = desk.engine.answers, await desk.actor(origin)
     service.require(actor)
     direct = _direct(origin)
     cause = await service.subject_of("slack", origin.channel, origin.thread)
-    place = Place("slack", origin.channel, origin.thread, private=direct, direct=direct, cause_id=cause)
+    place = Place(
+        "slack", origin.channel, origin.thread, private=direct, outside=outside, direct=direct, cause_id=cause
+    )
     to = service.audience(actor, place)
     if to.here:
         await _answer(desk, origin, question, actor, place, to, asked=asked)

@@ -113,10 +113,6 @@ class Reply:
         else:
             await self._post(card)
 
-    async def drop(self) -> None:
-        """Nothing is said here after all."""
-        await self._status("")
-
     async def _close(self, whole: Card, rest: Card, text: str) -> None:
         """Say it, lay the blocks under it, end the stream. A stream that Slack has ended is written over."""
         client, origin, ts = self._desk.client, self._origin, self._ts

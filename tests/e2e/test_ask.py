@@ -117,6 +117,7 @@ async def test_a_course_comes_as_a_picture(world: World, desk: Desk) -> None:
     asked = calls(world, "files.getUploadURLExternal")[-1]["args"]
     assert asked["alt_txt"].startswith("Line chart: Findings open per day.")
     if os.environ.get("UPDATE_PICTURES") == "1":
+        await desk.page.set_viewport_size({"width": 1000, "height": 800})
         await pane.screenshot(path=PICTURES / "slack-ask.png")
 
 

@@ -443,9 +443,9 @@ class World:
     async def click(self, action: str, value: dict[str, Any] | None = None, **more: Any) -> tuple[int, str]:
         return await self.payload(action_body(action, value or {"c": "c-1", "v": 7}, **more))
 
-    async def event(self, event: dict[str, Any], team: str = TEAM, event_id: str = "Ev1") -> int:
+    async def event(self, event: dict[str, Any], team: str = TEAM, event_id: str = "Ev1", **more: Any) -> int:
         """Deliver an event of the Events API."""
-        body = json.dumps({"type": "event_callback", "team_id": team, "event_id": event_id, "event": event})
+        body = json.dumps({"type": "event_callback", "team_id": team, "event_id": event_id, "event": event} | more)
         stamp = str(int(time.time()))
         signature = SignatureVerifier(SECRET).generate_signature(timestamp=stamp, body=body) or ""
         headers = {

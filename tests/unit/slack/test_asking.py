@@ -423,6 +423,25 @@ async def test_another_channel_is_told_nothing_and_the_asker_directly(team_world
         assert "1 finding" not in json.dumps(said)
 
 
+async def test_a_channel_shared_with_another_company_is_told_nothing(world: World) -> None:
+    seed(world, Severity.CRITICAL)
+    event = {"type": "app_mention", "user": ALICE, "text": "hey <@U0BOT> how many critical findings are open?",
+             "ts": "1795.7", "channel": CHANNEL, "team": TEAM}  # fmt: skip
+    more = {"is_ext_shared_channel": True, "authorizations": [{"user_id": "U0BOT", "is_bot": True}]}
+    assert await world.event(event, **more) == 200
+    assert [p["channel"] for p in world.slack.named("chat.postMessage")] == [f"D{ALICE}"]
+    assert "1 finding" in world.slack.named("chat.postMessage")[0]["text"]
+    assert "another organisation are in this channel" in world.private
+    assert "1 finding" not in world.private
+
+
+async def test_who_is_in_no_team_is_told_so(team_world: World) -> None:
+    seed(team_world, Severity.CRITICAL)
+    await say(team_world, "How many critical findings are open?")
+    assert "0 findings" in streamed(team_world)[0]
+    assert "You belong to no team" in json.dumps(blocks(team_world))
+
+
 async def test_who_sees_everything_is_answered_in_a_channel_as_the_channel(team_world: World) -> None:
     seed(team_world, Severity.CRITICAL)
     seed(team_world, Severity.CRITICAL, start=10, owner="web", team="web", cause_id="c-2")

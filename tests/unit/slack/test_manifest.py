@@ -48,7 +48,8 @@ def manifest() -> dict[str, Any]:
 
 def called() -> set[str]:
     source = "".join(file.read_text("utf-8") for file in (ROOT / "handlers" / "slack").glob("*.py"))
-    names = r"\.((?:auth|apps|chat|conversations|users|usergroups|views|reactions|files|team|bots|pins|search|assistant)_\w+)\("
+    rooms = "auth|apps|assistant|bots|chat|conversations|files|pins|reactions|search|team|usergroups|users|views"
+    names = rf"\.((?:{rooms})_\w+)\("
     return set(re.findall(names, source))
 
 
