@@ -283,6 +283,12 @@ async def serve(
 
         slack = await SlackSide.open(settings, clock)
         posters["slack"], directories[Platform.SLACK] = slack.poster, slack.directory
+    teams = None
+    if settings.teams.enabled:
+        from handlers.teams.connection import TeamsSide
+
+        teams = await TeamsSide.open(settings, clock)
+        directories[Platform.TEAMS] = teams.directory
     worker = worker_name(ids)
 
     async def confirm() -> None:
@@ -291,6 +297,8 @@ async def serve(
     engine = build_engine(
         settings, directories=directories, clock=clock, ids=ids, clouds=clouds, worker=worker, confirm=confirm
     )
+    if teams is not None:
+        posters["teams"] = teams.attach(engine.db)
     durable = Durable(engine.db, worker, clock)
     deliverer = Deliverer(engine.db, engine.board, posters, clock, worker, ids, fallback=settings.routing.fallback)
     polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)
@@ -330,6 +338,8 @@ async def serve(
     try:
         if slack is not None and listen:
             await slack.start(engine, web_app)  # its route must be there before the server is set up
+        if teams is not None and listen:
+            await teams.start(engine, web_app)
         await runner.setup()
         if listen:
             await web.TCPSite(runner, settings.host, settings.port).start()
@@ -360,6 +370,8 @@ async def serve(
         await durable.stop()
         if slack is not None:
             await slack.close()
+        if teams is not None:
+            await teams.close()
         await runner.cleanup()
         for closing in (*(source.close for source in polled), siem.close, webhooks.close, telling.close,
                         *((model.close,) if model is not None else ())):  # fmt: skip
