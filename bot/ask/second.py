@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 
 NEAR = 20  # names of one dimension that are told
 ALIKE = 84.0
+UNKNOWN = "I cannot tell what"  # begins what the embedded reader says of words it does not know
 PATIENCE = 10.0  # seconds that an answer waits for its second reader
 _NAMED = ("team", "app", "product", "region", "provider", "resource_type", "package", "cve", "data_class", "env",
           "account", "framework", "requirement")  # fmt: skip
 Lookup = Callable[[str], dict[str, set[str]]]
+
+
+def open_to_another(first: Answer) -> bool:
+    """Whether a second reading may help: not for refusals, nor for what the data does not hold."""
+    return first.status in {"answered", "clarify"} or first.text.startswith(UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class Ask:
         self, reader: QuestionReader, question: str, who: Asker, first: Answer, now: datetime, past: bool
     ) -> Answer:
         """A refusal stays one; what the data does not hold stays so; the rest is read by both."""
-        if first.status not in {"answered", "clarify"}:
+        if not second.open_to_another(first):
             return first
         told = await self._db.read(self._told, question, who)
         if told is None:
