@@ -60,6 +60,7 @@ async def run_demo(
                 seed=seed,
                 port=port,
                 live_scan=scan,
+                vendors=True,
                 progress=lambda said: progress.update(task, description=said),
             )
             await world.__aenter__()

@@ -22,6 +22,7 @@ from bot.sandbox import scan, slack
 from bot.sandbox.aws import DEV, PROD, RECORDED_SEED, REGION, Account, SimulatedAws, cloud_environment
 from bot.sandbox.company import Company, build
 from bot.sandbox.gate import Gate, GateConfig, UserGroup
+from bot.sandbox.vendors.estate import Estate
 from bot.settings import CONFIG_ENV, PROWLER_ENV, Settings, load_settings
 
 Progress = Callable[[str], None]
@@ -33,6 +34,7 @@ APPROVERS = UserGroup(
     (slack.ALICE.id, slack.BOB.id, slack.OSCAR.id),
 )
 READY_SECONDS = 60.0
+VENDORS_WAIT_SECONDS = 12.0  # shorter than the patience of any client
 
 
 def settings_of(
@@ -131,6 +133,7 @@ class World:
         with_bot: bool = True,
         message_burst: int = 5,
         cards_per_interval: int = 3,
+        vendors: bool = False,
         progress: Progress = lambda _: None,
     ) -> None:
         if seed != RECORDED_SEED and not live_scan:
@@ -149,6 +152,8 @@ class World:
         self._with_bot = with_bot
         self._burst = message_burst
         self._cards = cards_per_interval
+        self._with_vendors = vendors
+        self.estate: Estate | None = None
         self._progress = progress
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
@@ -217,10 +222,17 @@ class World:
             self._progress("Unpacking the recorded findings")
             await asyncio.to_thread(scan.unpack_recorded, self.folder / "findings")
         await self.aws.forget_calls()
+        if self._with_vendors:
+            self._progress("Starting the simulated Wiz, Orca, Prisma Cloud, Lacework and Security Hub")
+            self.estate = await self._stack.enter_async_context(Estate(self.aws, self.folder / "findings"))
         await asyncio.to_thread(self._write_settings)
         if self._with_bot:
             self._progress("Starting the bot")
+            if self.estate is not None:
+                self.estate.opened.clear()
             await self._start_bot()
+            if self.estate is not None:
+                self._watch(self.estate)
 
     def _clean(self) -> None:
         """A new company every time: what an earlier run left would be about resources that are gone."""
@@ -236,8 +248,11 @@ class World:
             port=slack.free_port(),
             cards_per_interval=self._cards,
         )
+        if self.estate is not None:
+            shape["sources"] |= self.estate.sources()
         head = (
-            "# Written by the sandbox; the tokens open nothing but the local workspace and come from the environment.\n"
+            "# Written by the sandbox; the tokens open nothing but the local workspace and come from the environment,\n"
+            "# those of the sources open nothing but the simulators.\n"
         )
         self.settings_path.write_text(head + yaml.safe_dump(shape, sort_keys=False, allow_unicode=True), "utf-8")
 
@@ -271,6 +286,27 @@ class World:
             raise GatehouseError("the bot stopped while it was starting")
         if not ready.is_set():
             raise GatehouseError(f"the bot did not start within {READY_SECONDS:.0f} seconds")
+
+    def _watch(self, estate: Estate) -> None:
+        assert self.settings is not None
+        bot = f"http://{self.settings.host}:{self.settings.port}"
+
+        async def watch() -> None:
+            # The first card is Prowler's: on a small machine five more sources at once would make people wait for it.
+            for _ in range(int(VENDORS_WAIT_SECONDS / 0.2)):
+                if any(call["ok"] and call["method"] == "chat.postMessage" for call in self.gate.calls):
+                    break
+                await asyncio.sleep(0.2)
+            estate.opened.set()
+            await estate.watch(bot)
+
+        watching = asyncio.create_task(watch(), name="scans of the vendors")
+
+        async def stop() -> None:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+        self._stack.push_async_callback(stop)
 
     async def _stop_bot(self) -> None:
         bot, self._bot = self._bot, None

@@ -9,7 +9,7 @@ from connectors.reading import read as read_objects
 from connectors.registry import Connector, check_options
 from connectors.security_hub.envelopes import understand
 from connectors.security_hub.mapping import SecurityHubMapper, decided
-from connectors.security_hub.poller import OPTIONS, check, make_poller
+from connectors.security_hub.poller import OPTIONS, aws_of, check, make_poller
 from connectors.security_hub.webhook import SecurityHubWebhook, of_options
 from connectors.security_hub.write_back import WRITES, SecurityHubWriteBack
 
@@ -24,7 +24,7 @@ def _write_back(settings: Settings, options: dict[str, Any]) -> WriteBack:
     from connectors.aws import AwsClouds
 
     check_options("security_hub", options, OPTIONS)
-    clouds = AwsClouds(settings.aws, write_operations=WRITES)
+    clouds = AwsClouds(aws_of(settings, options), write_operations=WRITES)
     return SecurityHubWriteBack(
         clouds.writer(Attribution()), clouds.reader(Attribution()), **_place(settings, options), done=clouds.close
     )
@@ -34,7 +34,7 @@ def _webhook(settings: Settings, options: dict[str, Any]) -> WebhookReader:
     from connectors.aws import AwsClouds
 
     check_options("security_hub", options, OPTIONS)
-    clouds = AwsClouds(settings.aws)
+    clouds = AwsClouds(aws_of(settings, options))
     secret, header = of_options(options)
     return SecurityHubWebhook(
         clouds.reader(Attribution()), secret=secret, header=header, **_place(settings, options), done=clouds.close

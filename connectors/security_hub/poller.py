@@ -19,7 +19,7 @@ from typing import Any
 from bot.domain.errors import CloudRefused, Refused, Relogin, RetryLater, SettingsError
 from bot.domain.plans import Call
 from bot.ports import Attribution, CloudReader, Page, Poller
-from bot.settings import Settings
+from bot.settings import AwsSettings, Settings
 from connectors.aws.errors import LOGIN
 from connectors.registry import check_options
 from connectors.security_hub.mapping import SOURCE, decided
@@ -28,6 +28,7 @@ from connectors.text import when
 OPTIONS = (
     ("region", "The aggregation (home) Region, default aws.region; other Regions show only their own findings"),
     ("account", "The account to read in, for aws.read_role with {account}"),
+    ("endpoint_url", "Address of Security Hub where it is another than AWS's own: a VPC endpoint, a simulator"),
     ("backfill_days", "How far back the first and the daily full read go, default 100 (Security Hub keeps 90)"),
     ("overlap_minutes", "How far a window reaches back into the one before, default 15"),
     ("workflow_minutes", "How often suppressed and resolved findings are asked for, default 60"),
@@ -44,9 +45,10 @@ def make_poller(settings: Settings, options: dict[str, Any]) -> Poller:
     from connectors.aws import AwsClouds
 
     numbers = _numbers(options)
-    reader = AwsClouds(settings.aws).reader(Attribution())
+    clouds = AwsClouds(aws_of(settings, options))
     return SecurityHubPoller(
-        reader,
+        clouds.reader(Attribution()),
+        done=clouds.close,
         region=str(options.get("region") or settings.aws.region),
         account=str(options.get("account") or ""),
         backfill=timedelta(days=numbers["backfill_days"]),
@@ -72,12 +74,18 @@ async def check(settings: Settings, options: dict[str, Any]) -> str:
 
     _numbers(options)
     region = str(options.get("region") or settings.aws.region)
-    clouds = AwsClouds(settings.aws)
+    clouds = AwsClouds(aws_of(settings, options))
     try:
         answer = await _ask(clouds.reader(Attribution()), region, str(options.get("account") or ""), {"MaxResults": 1})
     finally:
         clouds.close()
     return f"Security Hub answers in {region}" + ("" if answer.get("Findings") else "; it holds no findings yet")
+
+
+def aws_of(settings: Settings, options: dict[str, Any]) -> AwsSettings:
+    """AWS as this source reaches it."""
+    address = str(options.get("endpoint_url") or "")
+    return settings.aws.model_copy(update={"endpoint_url": address}) if address else settings.aws
 
 
 class SecurityHubPoller:
@@ -94,11 +102,16 @@ class SecurityHubPoller:
         workflow_every: timedelta = timedelta(hours=1),
         full_every: timedelta = timedelta(hours=24),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        done: Callable[[], None] | None = None,
     ) -> None:
         self._reader, self._region, self._account = reader, region, account
         self._backfill, self._overlap = backfill, overlap
         self._workflow_every, self._full_every = workflow_every, full_every
-        self._sleep = sleep
+        self._sleep, self._done = sleep, done
+
+    async def close(self) -> None:
+        if self._done is not None:
+            self._done()
 
     async def poll(self, cursor: Mapping[str, Any] | None, now: datetime) -> AsyncIterator[Page]:
         state: dict[str, Any] = dict(cursor or {})

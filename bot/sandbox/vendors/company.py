@@ -189,6 +189,11 @@ class World:
     def get(self, key: str) -> Problem | None:
         return self._problems.get(key)
 
+    def forget(self, key: str) -> None:
+        """As if it had never been found."""
+        del self._problems[key]
+        self.version += 1
+
     def edit(self, key: str, now: datetime, **changes: Any) -> Problem:
         """Change one (``status="resolved"``, ``severity="low"`` …) at ``now``."""
         old = self._problems[key]
@@ -317,9 +322,15 @@ def _tags(resource: Mapping[str, Any]) -> dict[str, str]:
 @cache
 def _recorded(account: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
     """(check, resource) of everything the recorded scan found wrong in an account."""
+    found = recorded(account)
+    return tuple((f["metadata"]["event_code"], f["resources"][0]) for f in found if f["status_code"] == "FAIL")
+
+
+def recorded(account: str) -> list[dict[str, Any]]:
+    """The recorded scan of an account of the demo company."""
     with gzip.open(_RECORDED / f"prowler-{account}.ocsf.json.gz") as file:
-        findings = json.load(file)
-    return tuple((f["metadata"]["event_code"], f["resources"][0]) for f in findings if f["status_code"] == "FAIL")
+        found: list[dict[str, Any]] = json.load(file)
+    return found
 
 
 def _uuid(of: str) -> str:

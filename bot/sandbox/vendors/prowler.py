@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.sandbox.vendors.company import RULES, Problem, World
 
-_CHECKS = {rule.name: rule.recorded for rule in RULES if rule.recorded}
+CHECKS = {rule.name: rule.recorded for rule in RULES if rule.recorded}
 _SEVERITY = {"low": ("Low", 2), "medium": ("Medium", 3), "high": ("High", 4), "critical": ("Critical", 5)}
 
 
@@ -23,7 +23,7 @@ class Prowler:
         self.torn: set[str] = set()  # accounts whose next file ends in the middle
 
     def problems(self) -> list[Problem]:
-        return [one for one in self.world.problems() if one.rule in _CHECKS]
+        return [one for one in self.world.problems() if one.rule in CHECKS]
 
     def scan(self) -> int:
         """Write every account's file anew; how many findings they hold."""
@@ -46,7 +46,7 @@ class Prowler:
     def finding(self, problem: Problem) -> dict[str, Any]:
         word, number = _SEVERITY[problem.severity]
         passed = problem.status == "resolved"
-        check, now = _CHECKS[problem.rule], self.now()
+        check, now = CHECKS[problem.rule], self.now()
         region = problem.region or "us-east-1"
         return {
             "message": f"{problem.resource_name}: {'fine' if passed else problem.title}.",

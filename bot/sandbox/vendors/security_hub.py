@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -90,6 +90,7 @@ class SecurityHub:
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._gate], client_max_size=4 << 20)
+        app.router.add_post("/", self._assume_role)
         app.router.add_post("/findings", self._findings)
         app.router.add_patch("/findings/batchupdate", self._update)
         return app
@@ -131,6 +132,20 @@ class SecurityHub:
         if isinstance(answer, web.Response) and isinstance(answer.body, bytes) and self.faults.take("truncated"):
             return web.Response(body=answer.body[: len(answer.body) // 2], content_type="application/json")
         return answer
+
+    async def _assume_role(self, request: web.Request) -> web.Response:
+        """STS stands at the same address: whoever asks gets a role."""
+        form = await request.post()
+        if form.get("Action") != "AssumeRole":
+            refused = "<ErrorResponse><Error><Code>InvalidAction</Code></Error></ErrorResponse>"
+            return web.Response(status=400, text=refused)
+        until = datetime.now(UTC) + timedelta(hours=1)  # boto3 compares with the real clock
+        return web.Response(
+            content_type="text/xml",
+            text="<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIASIMULATED</AccessKeyId>"
+            "<SecretAccessKey>simulated</SecretAccessKey><SessionToken>simulated</SessionToken>"
+            f"<Expiration>{_iso(until)}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>",
+        )
 
     # --- reading
 

@@ -96,9 +96,13 @@ class Wiz:
 
     async def send_webhook(self, url: str, problem: Problem, trigger: str, headers: Mapping[str, str]) -> int:
         """Deliver the default body of an issue; the status answered."""
-        body = objects.webhook_body(problem, self.said.get(objects.identity(ISSUES, problem)), trigger)
+        body = self.webhook_body(problem, trigger)
         async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=dict(headers)) as answer:
             return answer.status
+
+    def webhook_body(self, problem: Problem, trigger: str = "Updated") -> dict[str, Any]:
+        """The default body about an issue."""
+        return objects.webhook_body(problem, self.said.get(objects.identity(ISSUES, problem)), trigger)
 
     # --- login
 
