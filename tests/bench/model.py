@@ -138,7 +138,8 @@ async def measure(count: int, hours: int, seed: int, every: bool) -> dict[str, A
     for raw in raws[:: max(1, len(raws) // 500)]:
         finding = mapper.map(raw)
         cause = {"title": finding.title, "rule_uid": finding.rule_uid, "severity": int(finding.severity),
-                 "provider": "aws", "environment": "prod", "open_count": 1, "owner": "x", "account_uid": finding.account.uid,
+                 "provider": "aws", "environment": "prod", "open_count": 1, "owner": "x",
+                 "account_uid": finding.account.uid,
                  "account_name": finding.account.name}  # fmt: skip
         facts = facts_of(Material(cause, finding, None, [(finding.resource.uid, finding.resource.name, "")], "", ""))
         alone_in += (instructions + len(facts.text) + 1_400) // 4
