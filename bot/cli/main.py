@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.cli import enrich, ledger, model, policy, standing, suppression, triage
+from bot.cli import enrich, ledger, model, policy, standing, suppression, teams, triage
 from bot.cli.common import Config, Json, errors, print_json, read_settings
 from bot.domain.errors import BadInput
 
@@ -35,6 +35,7 @@ app.add_typer(standing.app, name="standing")
 app.add_typer(suppression.app, name="suppression")
 app.add_typer(enrich.app, name="enrich")
 app.add_typer(triage.app, name="triage")
+app.add_typer(teams.app, name="teams")
 
 
 def _version(value: bool) -> None:

@@ -16,7 +16,7 @@ from .replies import Reply, told
 if TYPE_CHECKING:
     from .desk import TeamsDesk
 
-_USAGE: tuple[tuple[str, str], ...] = (
+USAGE: tuple[tuple[str, str], ...] = (
     ("findings [filters]", 'open findings; filters such as critical, prod, owner:payments, "any text"'),
     ("finding ID", "one finding in full"),
     ("fix ID", "review the fix of a finding or cause"),
@@ -32,8 +32,8 @@ _USAGE: tuple[tuple[str, str], ...] = (
 
 
 def help_card() -> Card:
-    lines: tuple[Line, ...] = tuple((Code(usage), f" {what}") for usage, what in _USAGE)
-    names = ", ".join(usage.split(" ")[0] for usage, _ in _USAGE)
+    lines: tuple[Line, ...] = tuple((Code(usage), f" {what}") for usage, what in USAGE)
+    names = ", ".join(usage.split(" ")[0] for usage, _ in USAGE)
     return Card(
         title="Gatehouse",
         summary="Gatehouse brings cloud security findings to their owners and fixes them after an authorised click. "
