@@ -264,6 +264,7 @@ async def serve(
     from bot.evidence.checkpoints import Checkpoints
     from bot.evidence.siem import SiemStream
     from bot.intake.attention import Attention
+    from bot.intake.context import AwsContext
     from bot.intake.telling import Telling
     from bot.intake.webhooks import Webhooks
     from bot.narrative.asking import Asking
@@ -307,6 +308,7 @@ async def serve(
     webhooks = Webhooks(engine.db, engine.intake, doors(settings), clock, ids, worker)
     telling = Telling(engine.db, write_backs(settings), clock, ids, worker, settings.routing.fallback)
     enrichment = build_enrichment(engine)
+    context = AwsContext(engine.db, settings, engine.planner.clouds, clock, ids)
     housekeeping = (
         engine.stewardship.wake_due,
         engine.suppression.tick,
@@ -318,6 +320,7 @@ async def serve(
         siem.tick,
         webhooks.tidy,
         enrichment.tick,
+        context.tick,
     )
     model = model_of(settings)
     asking = Asking(engine.db, model, settings.model, clock, ids) if model is not None else None

@@ -10,6 +10,7 @@ from bot.domain.triage import Evidence
 from bot.domain.views import (
     CauseLine,
     CauseView,
+    ContextLine,
     DigestView,
     ExecutionView,
     FindingsView,
@@ -272,6 +273,7 @@ def details_card(view: CauseView) -> Card:
             heading=f"Why {view.priority.label}, {view.decision.value}",
         ),
         Bullets(tuple(_resource_line(r) for r in view.resources), heading="Resources", total=view.resource_count),
+        Bullets(tuple(_context(line) for line in view.context[:LINES]), heading="What the cloud says"),
         Section(((view.remediation,),) if view.remediation else (), heading="What the source advises"),
         *witnesses.long(view),
         *long_prose(view),
@@ -306,6 +308,17 @@ def details_card(view: CauseView) -> Card:
 def _resource_line(resource: ResourceLine) -> Line:
     where_ = f" · {resource.type}" if resource.type else ""
     return (Code(resource.uid or resource.name), where_, f" · {resource.region}" if resource.region else "")
+
+
+_FACTS = {"exposed": "Reachable from the internet", "created_by": "Made by", "changed_by": "Last changed by",
+          "last_used": "Last used", "tags": "Tags"}  # fmt: skip
+
+
+def _context(line: ContextLine) -> Line:
+    """One fact about a resource with its source and age."""
+    why = f" ({line.why})" if line.why else ""
+    said: Line = (Code(line.resource), f" {_FACTS.get(line.fact, line.fact)}: {line.value}{why} ({line.source}")
+    return (*said, ", ", When(line.as_of, "date"), ")") if line.as_of else (*said, ")")
 
 
 def _reason(reason: Evidence) -> Line:

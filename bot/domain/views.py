@@ -228,6 +228,17 @@ class AgreementView(_View):
     contradicted_by: tuple[str, ...] = ()
 
 
+class ContextLine(_View):
+    """One fact about a resource as its cloud says it: created_by, changed_by, tags, exposed, last_used."""
+
+    resource: str
+    fact: str
+    value: str
+    why: str = ""
+    source: str = ""
+    as_of: datetime | None = None
+
+
 class CauseView(_View):
     """Everything a card of a cause shows."""
 
@@ -274,6 +285,7 @@ class CauseView(_View):
     candidates: tuple[WitnessLine, ...] = ()  # of other sources on the same resource: a person may know better
     anchor: str = ""  # the finding that candidates are joined with
     agreement: AgreementView | None = None
+    context: tuple[ContextLine, ...] = ()  # of the first few resources
 
 
 class CauseLine(_View):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from bot.domain.findings import Finding
 from bot.domain.triage import Verdict
-from bot.domain.views import FeedView, RouteRuleLine
+from bot.domain.views import ContextLine, FeedView, RouteRuleLine
 from bot.intake.enrichment import feed_view
 from bot.settings import Settings
 from bot.store import intel, routes
@@ -37,6 +38,20 @@ def feeds(conn: Connection, settings: Settings, now: datetime) -> tuple[FeedView
         feed_view(name, known.get(name), settings, now)
         for name in ("kev", "epss", "nvd", "aws")
         if name in known or name in wanted
+    )
+
+
+_ORDER = ("exposed", "created_by", "changed_by", "last_used", "tags")
+
+
+def context_lines(conn: Connection, resources: Sequence[str]) -> tuple[ContextLine, ...]:
+    """What their cloud says of ``resources``, in their order."""
+    known = intel.context(conn, [uid for uid in resources if uid])
+    return tuple(
+        ContextLine(resource=uid, fact=fact, value=row.value, why=row.why, source=row.source, as_of=row.as_of)
+        for uid in resources
+        for fact in _ORDER
+        if (row := known.get(uid, {}).get(fact)) is not None
     )
 
 

@@ -31,7 +31,7 @@ from bot.intake.causes import one_change
 from bot.narrative.service import read_narrative
 from bot.ports import PlaybookCatalog, PlaybookInfo
 from bot.reports import witnesses
-from bot.reports.ages import dated
+from bot.reports.ages import context_lines, dated
 from bot.reports.glass import glasses
 from bot.reports.names import owner_names, people, person, who_could
 from bot.settings import Settings
@@ -108,6 +108,7 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
     fix = _latest_fix(conn, cause_id)
     finding, verdict = _most_urgent(conn, cause_id)
     info = _playbook(reader.catalog, row.playbook)
+    resources = _resources(conn, cause_id)
     broken = [request.glass.id] if request and request.glass else []
     history, snoozed_by = _history(conn, reader.settings, cause_id, [*fix.ids, *broken])
     stage = derive_stage(row.state, row.open_count, request.state if request else None, fix)
@@ -130,7 +131,8 @@ def read_cause(conn: Connection, reader: Reader, cause_id: str) -> CauseView:
         provider=row.provider,
         account_uid=row.account_uid,
         account_name=row.account_name,
-        resources=_resources(conn, cause_id),
+        resources=resources,
+        context=context_lines(conn, [resource.uid for resource in resources]),
         resource_count=row.resource_count,
         one_change=one_change(row.key),
         alike_open=_alike(conn, row),

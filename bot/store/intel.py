@@ -195,6 +195,13 @@ def store_records(conn: Connection, records: Mapping[str, CveRecord | None], now
                  "entries": entries})  # fmt: skip
 
 
+def looked_at(conn: Connection, now: datetime) -> None:
+    """AWS was asked about resources just now."""
+    entries = conn.execute(select(func.count(CONTEXT.c.resource_uid.distinct()))).scalar_one()
+    _feed(conn, {"name": "aws", "as_of": now, "fetched_at": now, "checked_at": now, "failing_since": None, "error": "",
+                 "entries": entries})  # fmt: skip
+
+
 def link(conn: Connection, pairs: Sequence[tuple[str, str]]) -> None:
     """(finding id, CVE) of the CVEs besides a finding's first."""
     rows = [{"cve": cve, "finding_id": found} for found, cve in pairs]

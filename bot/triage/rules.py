@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bot.domain.findings import Environment, Finding
 from bot.domain.triage import Evidence, Intel, Priority, Ssvc, TableSpec, Verdict
 from bot.triage import inputs, tables
-from bot.triage.inputs import INPUTS, Facts, Part
+from bot.triage.inputs import INPUTS, Facts, Part, part
 from bot.triage.tables import DEADLINE, DECISION, Table
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Rules:
         self._days = {**DAYS, **(days or {})}
         self._likely, self._jewel = likely, jewel
         self._known: dict[Facts, Judgement] = {}
+        self._lines: dict[tuple[str, tuple[str, ...]], Part] = {}  # at most one a row of the tables
 
     def of(self, kind: str) -> tuple[Table, ...]:
         """The decision table of a kind, and its deadline table where there is one."""
@@ -116,7 +117,7 @@ class Rules:
 
     def _judge(self, facts: Facts) -> Judgement:
         parts: dict[tuple[str, str], Part] = {}
-        lines: list[Evidence] = []
+        lines: list[Part] = []
         worst, days = Ssvc.TRACK, 0
         outcomes: list[tuple[str, str]] = []
         asked = self.of(facts.kind)
@@ -135,21 +136,26 @@ class Rules:
             worst = min(worst, decision, key=PRIORITY.__getitem__)
             outcomes.append((table.id, answer))
             words = outcome.words or decision.value
-            lines.append(
-                Evidence(input=table.role, value=answer, fact=f"{table.key(values)}: {words}", source=table.id)
-            )
+            place = (table.id, tuple(values.values()))
+            line = self._lines.get(place)
+            if line is None:
+                fact = f"{table.key(values)}: {words}"
+                line = self._lines[place] = part(
+                    answer, Evidence(input=table.role, value=answer, fact=fact, source=table.id)
+                )
+            lines.append(line)
         before, after = _around(worst, " + ".join(table.id for table in asked))
-        written = [p.json for p in parts.values()] + [line.model_dump_json().encode() for line in lines]
+        told = [*parts.values(), *lines]
         return Judgement(
             worst,
             PRIORITY[worst],
             days,
-            (*(reason for p in parts.values() for reason in p.reasons), *lines),
+            tuple([reason for p in told for reason in p.reasons]),
             " + ".join(table.id for table in asked),
             tuple((name, p.value) for (name, _), p in parts.items()),
             tuple(outcomes),
             before,
-            after.replace(b"[]", b"[%b]" % b",".join(written), 1),
+            after.replace(b"[]", b"[%b]" % b",".join([p.json for p in told]), 1),
         )
 
 

@@ -22,19 +22,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ingest import BenchMapper, NoPlaybooks, generate, pages  # noqa: E402
+from ingest import BenchMapper, NoPlaybooks, generate, pages
 
-from bot.domain.findings import Environment, Finding  # noqa: E402
-from bot.domain.ids import RandomIds, SystemClock  # noqa: E402
-from bot.domain.triage import Intel  # noqa: E402
-from bot.intake import pipeline  # noqa: E402
-from bot.intake.service import Intake  # noqa: E402
-from bot.ports import Edition, Page  # noqa: E402
-from bot.settings import Settings  # noqa: E402
-from bot.store import intel  # noqa: E402
-from bot.store.database import Database  # noqa: E402
-from bot.store.migrate import upgrade  # noqa: E402
-from bot.triage.rules import Judgement, Rules  # noqa: E402
+from bot.domain.findings import Environment, Finding
+from bot.domain.ids import RandomIds, SystemClock
+from bot.domain.triage import Intel
+from bot.intake import pipeline
+from bot.intake.service import Intake
+from bot.ports import Edition, Page
+from bot.settings import Settings
+from bot.store import intel
+from bot.store.database import Database
+from bot.store.migrate import upgrade
+from bot.triage.rules import Judgement, Rules
 
 PAGE = 1000
 NOTHING = Intel()
