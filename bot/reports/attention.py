@@ -69,14 +69,14 @@ def _quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def attention(conn: Connection, settings: Settings, now: datetime) -> AttentionView:
-    since = now - DAY
+    since, soon = now - DAY, now + timedelta(seconds=1)  # what was stored at this very instant counts
     cards = select(func.count()).where(POSTS.c.kind == "cause", POSTS.c.posted_at >= since)
     held = select(func.count()).select_from(store.FIRST).where(store.FIRST.c.held, store.FIRST.c.at >= since)
     watching = select(func.count()).select_from(RULES).where(RULES.c.state == "monitor")
     return AttentionView(
         at=now,
-        came=_came(conn, since, now),
-        fixed=_fixed(conn, since, now),
+        came=_came(conn, since, soon),
+        fixed=_fixed(conn, since, soon),
         overdue=_count(conn, FINDINGS.c.status.in_(_OPEN), FINDINGS.c.due < now),
         cards=int(conn.execute(cards).scalar_one()),
         held=int(conn.execute(held).scalar_one()),

@@ -7,8 +7,8 @@
 F1 is over pairs: two findings are a true pair when they were planted together, a found pair when we joined them.
 ``identity`` tells one company through six simulated vendors over their APIs, several problems on a resource; a pair is
 of two vendors. ``causes`` plants what one change would fix (module, base image, organisation policy, rule) in toy
-words; ``--untagged`` of the resources have lost the tag that names their module or base image. ``cards`` is the first day:
-everything at once, in the accounts of the demo company or in twenty more.
+words; ``--untagged`` of the resources have lost the tag that names their module or base image. ``cards`` is the first
+day: everything at once, in the accounts of the demo company or in twenty more.
 """
 
 from __future__ import annotations
