@@ -40,7 +40,7 @@ MANIFEST = Connector(
     read=read,
     poller=_poller,
     check=_check,
-    options=(*OPTIONS, *((name, said.replace(" (required)", "")) for name, said in described(AppOptions))),
+    options=tuple((name, said.replace(" (required)", "")) for name, said in (*OPTIONS, *described(AppOptions))),
     write_back=_write_back,
     unverified=(
         "how long an access token of Prowler App is good for, where its operator has changed the 30 minutes",

@@ -14,31 +14,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bot.domain.errors import RetryLater, SettingsError
+from pydantic import Field
+
+from bot.domain.errors import RetryLater
 from bot.ports import Page
 from bot.settings import Settings
+from connectors.options import Options, described, parse
 from connectors.prowler.files import read
 from connectors.prowler.mapping import SOURCE
-from connectors.registry import check_options
 
-OPTIONS = (
-    ("folder", "The folder to watch; Prowler's output directory"),
-    ("pattern", "Which files, default *.ocsf.json and *.ocsf.json.gz, sub-folders included"),
-    ("settle_seconds", "A file changed more recently than this is still being written, default 5"),
-)
 _PATTERNS = ("**/*.ocsf.json", "**/*.ocsf.json.gz")
 
 
+class FolderOptions(Options):
+    folder: str = Field(min_length=1, description="The folder to watch; Prowler's output directory")
+    pattern: str = Field("", description="Which files, default *.ocsf.json and *.ocsf.json.gz, sub-folders included")
+    settle_seconds: float = Field(5, ge=0, description="A file changed more recently than this is still being written")
+
+
+OPTIONS = described(FolderOptions)
+
+
 def folder_of(options: Mapping[str, Any]) -> tuple[Path, tuple[str, ...], float]:
-    check_options(SOURCE, dict(options), OPTIONS)
-    folder = options.get("folder")
-    if not isinstance(folder, str) or not folder:
-        raise SettingsError("option folder is missing", mend="Name the folder that Prowler writes its files to.")
-    pattern = options.get("pattern")
-    settle = options.get("settle_seconds", 5)
-    if not isinstance(settle, (int, float)) or isinstance(settle, bool) or settle < 0:
-        raise SettingsError("option settle_seconds must be a number of seconds", mend="For example 5.")
-    return Path(folder), (str(pattern),) if pattern else _PATTERNS, float(settle)
+    given = parse(SOURCE, FolderOptions, dict(options))
+    return Path(given.folder), (given.pattern,) if given.pattern else _PATTERNS, given.settle_seconds
 
 
 async def check(settings: Settings, options: dict[str, Any]) -> str:

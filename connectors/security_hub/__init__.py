@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from pydantic import SecretStr
+
 from bot.ports import Attribution, Page, WebhookReader, WriteBack
 from bot.settings import Settings
 from connectors.reading import read as read_objects
-from connectors.registry import Connector, check_options
+from connectors.registry import Connector
 from connectors.security_hub.envelopes import understand
 from connectors.security_hub.mapping import SecurityHubMapper, decided
-from connectors.security_hub.poller import OPTIONS, aws_of, check, make_poller
-from connectors.security_hub.webhook import SecurityHubWebhook, of_options
+from connectors.security_hub.options import OPTIONS, SecurityHubOptions, options_of
+from connectors.security_hub.poller import aws_of, check, make_poller
+from connectors.security_hub.webhook import SecurityHubWebhook
 from connectors.security_hub.write_back import WRITES, SecurityHubWriteBack
 
 
@@ -23,26 +26,26 @@ def read(stream: BinaryIO, name: str = "") -> Iterator[Page]:
 def _write_back(settings: Settings, options: dict[str, Any]) -> WriteBack:
     from connectors.aws import AwsClouds
 
-    check_options("security_hub", options, OPTIONS)
-    clouds = AwsClouds(aws_of(settings, options), write_operations=WRITES)
+    given = options_of(options)
+    clouds = AwsClouds(aws_of(settings, given), write_operations=WRITES)
     return SecurityHubWriteBack(
-        clouds.writer(Attribution()), clouds.reader(Attribution()), **_place(settings, options), done=clouds.close
+        clouds.writer(Attribution()), clouds.reader(Attribution()), **_place(settings, given), done=clouds.close
     )
 
 
 def _webhook(settings: Settings, options: dict[str, Any]) -> WebhookReader:
     from connectors.aws import AwsClouds
 
-    check_options("security_hub", options, OPTIONS)
-    clouds = AwsClouds(aws_of(settings, options))
-    secret, header = of_options(options)
+    given = options_of(options)
+    clouds = AwsClouds(aws_of(settings, given))
     return SecurityHubWebhook(
-        clouds.reader(Attribution()), secret=secret, header=header, **_place(settings, options), done=clouds.close
-    )
+        clouds.reader(Attribution()), secret=given.webhook_secret or SecretStr(""), header=given.webhook_header,
+        **_place(settings, given), done=clouds.close,
+    )  # fmt: skip
 
 
-def _place(settings: Settings, options: dict[str, Any]) -> dict[str, str]:
-    return {"region": str(options.get("region") or settings.aws.region), "account": str(options.get("account") or "")}
+def _place(settings: Settings, given: SecurityHubOptions) -> dict[str, str]:
+    return {"region": given.region or settings.aws.region, "account": given.account}
 
 
 MANIFEST = Connector(

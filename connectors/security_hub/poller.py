@@ -16,27 +16,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain.errors import CloudRefused, Refused, Relogin, RetryLater, SettingsError
+from bot.domain.errors import CloudRefused, Refused, Relogin, RetryLater
 from bot.domain.plans import Call
 from bot.ports import Attribution, CloudReader, Page, Poller
 from bot.settings import AwsSettings, Settings
 from connectors.aws.errors import LOGIN
-from connectors.registry import check_options
 from connectors.security_hub.mapping import SOURCE, decided
+from connectors.security_hub.options import SecurityHubOptions, options_of
 from connectors.text import when
 
-OPTIONS = (
-    ("region", "The aggregation (home) Region, default aws.region; other Regions show only their own findings"),
-    ("account", "The account to read in, for aws.read_role with {account}"),
-    ("endpoint_url", "Address of Security Hub where it is another than AWS's own: a VPC endpoint, a simulator"),
-    ("backfill_days", "How far back the first and the daily full read go, default 100 (Security Hub keeps 90)"),
-    ("overlap_minutes", "How far a window reaches back into the one before, default 15"),
-    ("workflow_minutes", "How often suppressed and resolved findings are asked for, default 60"),
-    ("full_hours", "How often everything is read, default 24"),
-    ("webhook_header", "The header of EventBridge's connection with the secret, default X-Gatehouse-Token"),
-    ("webhook_secret", "The secret in that header; without it events are refused"),
-)
-_DEFAULTS = {"backfill_days": 100, "overlap_minutes": 15, "workflow_minutes": 60, "full_hours": 24}
 _PAUSE = 0.34  # GetFindings allows three calls a second
 _WORKFLOW = ("SUPPRESSED", "RESOLVED", "NOTIFIED")
 
@@ -44,48 +32,36 @@ _WORKFLOW = ("SUPPRESSED", "RESOLVED", "NOTIFIED")
 def make_poller(settings: Settings, options: dict[str, Any]) -> Poller:
     from connectors.aws import AwsClouds
 
-    numbers = _numbers(options)
-    clouds = AwsClouds(aws_of(settings, options))
+    given = options_of(options)
+    clouds = AwsClouds(aws_of(settings, given))
     return SecurityHubPoller(
         clouds.reader(Attribution()),
         done=clouds.close,
-        region=str(options.get("region") or settings.aws.region),
-        account=str(options.get("account") or ""),
-        backfill=timedelta(days=numbers["backfill_days"]),
-        overlap=timedelta(minutes=numbers["overlap_minutes"]),
-        workflow_every=timedelta(minutes=numbers["workflow_minutes"]),
-        full_every=timedelta(hours=numbers["full_hours"]),
+        region=given.region or settings.aws.region,
+        account=given.account,
+        backfill=timedelta(days=given.backfill_days),
+        overlap=timedelta(minutes=given.overlap_minutes),
+        workflow_every=timedelta(minutes=given.workflow_minutes),
+        full_every=timedelta(hours=given.full_hours),
     )
-
-
-def _numbers(options: dict[str, Any]) -> dict[str, float]:
-    check_options(SOURCE, options, OPTIONS)
-    found: dict[str, float] = {}
-    for name, default in _DEFAULTS.items():
-        value = options.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise SettingsError(f"option {name} must be a number, not negative", mend=f"The default is {default}.")
-        found[name] = float(value)
-    return found
 
 
 async def check(settings: Settings, options: dict[str, Any]) -> str:
     from connectors.aws import AwsClouds
 
-    _numbers(options)
-    region = str(options.get("region") or settings.aws.region)
-    clouds = AwsClouds(aws_of(settings, options))
+    given = options_of(options)
+    region = given.region or settings.aws.region
+    clouds = AwsClouds(aws_of(settings, given))
     try:
-        answer = await _ask(clouds.reader(Attribution()), region, str(options.get("account") or ""), {"MaxResults": 1})
+        answer = await _ask(clouds.reader(Attribution()), region, given.account, {"MaxResults": 1})
     finally:
         clouds.close()
     return f"Security Hub answers in {region}" + ("" if answer.get("Findings") else "; it holds no findings yet")
 
 
-def aws_of(settings: Settings, options: dict[str, Any]) -> AwsSettings:
+def aws_of(settings: Settings, given: SecurityHubOptions) -> AwsSettings:
     """AWS as this source reaches it."""
-    address = str(options.get("endpoint_url") or "")
-    return settings.aws.model_copy(update={"endpoint_url": address}) if address else settings.aws
+    return settings.aws.model_copy(update={"endpoint_url": given.endpoint_url}) if given.endpoint_url else settings.aws
 
 
 class SecurityHubPoller:

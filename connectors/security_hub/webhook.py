@@ -140,9 +140,3 @@ def _password(authorization: str) -> str:
         except (binascii.Error, UnicodeDecodeError):
             return ""
     return rest.strip() if kind.lower() == "bearer" else ""
-
-
-def of_options(options: Mapping[str, Any]) -> tuple[SecretStr, str]:
-    secret = options.get("webhook_secret")
-    held = secret if isinstance(secret, SecretStr) else SecretStr(str(secret or ""))
-    return held, str(options.get("webhook_header") or "X-Gatehouse-Token")

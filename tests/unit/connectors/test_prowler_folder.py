@@ -98,9 +98,9 @@ async def test_the_newest_scan_comes_last(tmp_path: Path) -> None:
 
 
 async def test_wrong_settings_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="Did you mean folder"):
+    with pytest.raises(SettingsError, match="did you mean folder"):
         MANIFEST.poller(Settings(), {"foldr": "x"})
-    with pytest.raises(SettingsError, match="folder is missing"):
+    with pytest.raises(SettingsError, match="needs the option 'folder'"):
         folder_of({})
     with pytest.raises(RetryLater, match="does not exist"):
         await poll(tmp_path / "nowhere")
