@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +22,7 @@ MAX_ROWS = 20_000  # of a list; what is beyond is counted
 MAX_BUCKETS = 400
 _CLASS_WORDS = {int(number): word for word, number in sql.CLASSES.items()}
 _SEVERITY_WORDS = {int(s): s.name.lower() for s in Severity}
+_NAMED = frozenset({"rule", "cause", "uid", "resource"})
 _MANY = frozenset({"framework", "requirement"})  # a finding counts under each of its values
 # Where a finding without a value is no group of its own.
 _LEFT_OUT = frozenset({"framework", "requirement", "cve", "package"})
@@ -58,11 +61,11 @@ def run(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 _COUNTED: dict[str, ColumnElement[Any]] = {
-    "resource": F.resource_uid, "cve": F.cve, "account": F.account_uid, "team": F.team, "app": F.app,
+    "resource": F.resource_id, "cve": F.cve, "account": F.account_uid, "team": F.team, "app": F.app,
     "rule": F.rule_uid, "region": F.region, "product": F.product, "package": F.package, "cause": F.cause_id,
     "provider": F.provider, "resource_type": F.resource_type, "data_class": F.data_class,
     "env": case((F.environment != "unknown", F.environment), else_=""),
-    "problem": F.resource_uid + literal("\x1f") + F.rule_uid,
+    "problem": F.resource_id + literal("\x1f") + F.rule_uid,
 }  # fmt: skip
 
 
@@ -181,7 +184,9 @@ def iso(moment: datetime | None) -> str | None:
 def _breakdown(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
     assert query.by is not None
     found = sql.where(query.where, f)
-    if query.measure in ("median_ttr", "median_age", "percent", "sla_rate"):
+    if query.by in _MANY and query.of == "finding" and query.measure == "count":
+        rows = _by_control(conn, query, f)
+    elif query.measure in ("median_ttr", "median_age", "percent", "sla_rate"):
         rows = _by_each(conn, query, f)
     else:
         value = _measured(query, f)
@@ -195,6 +200,8 @@ def _breakdown(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
             for row in conn.execute(statement.where(found).group_by(label))
             if row.value is not None
         ]
+    if query.by in _NAMED:
+        rows = _names(conn, query.by, rows)
     named: list[dict[str, Any]] = [
         {"label": label_of(query.by, key, name), "value": number(value)}
         for key, name, value in rows
@@ -215,6 +222,21 @@ def _breakdown(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
     return Result(query.kind, rows=named[: query.limit] if query.limit else named[:MAX_ROWS], total=total)
 
 
+def _by_control(conn: Connection, query: p.PostureQuery, f: Frame) -> list[tuple[Any, Any, Any]]:
+    """Findings counted by their set of requirements, of which there are few, then under each of its members."""
+    counted = select(F.control_set, func.count().label("n")).where(sql.where(query.where, f)).group_by(F.control_set)
+    sizes = {row.control_set: int(row.n) for row in conn.execute(counted) if row.control_set}
+    members = select(CONTROL_SETS.c.id, CONTROL_SETS.c.standard, CONTROL_SETS.c.requirement)
+    words: set[tuple[str, str]] = set()
+    for row in conn.execute(members):
+        if row.id in sizes and (not query.within or row.standard == query.within):
+            words.add((row.id, row.standard if query.by == "framework" else row.requirement))
+    totals: Counter[str] = Counter()
+    for control_set, word in words:
+        totals[word] += sizes[control_set]
+    return [(word, word, n) for word, n in totals.items() if word]
+
+
 def _group(by: str) -> tuple[Any, Any, Any]:
     """(key to group by, a name for it, from where)."""
     if by in _MANY:
@@ -229,8 +251,22 @@ def _group(by: str) -> tuple[Any, Any, Any]:
             else_="new",
         )
         return key, func.min(F.status), FINDINGS
-    names = {"account": F.account_name, "rule": F.title, "resource": F.resource_name, "cause": F.title, "uid": F.title}
-    return COLUMNS[by], func.min(names.get(by, COLUMNS[by])), FINDINGS
+    # The name of a rule or a resource is read from one of its findings: the index that groups does not hold it.
+    name = F.account_name if by == "account" else F.id if by in _NAMED else COLUMNS[by]
+    return COLUMNS[by], func.min(name), FINDINGS
+
+
+def _names(conn: Connection, by: str, rows: list[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]:
+    """``rows`` with the finding's id replaced by what it calls the thing."""
+    column: Any = F.title
+    if by == "resource":
+        column = case((F.resource_name != "", F.resource_name), else_=F.resource_uid)
+    names: dict[str, str] = {}
+    ids = [str(row[1]) for row in rows]
+    for at in range(0, len(ids), 500):
+        found = select(F.id, column.label("name")).where(F.id.in_(ids[at : at + 500]))
+        names |= {row.id: row.name for row in conn.execute(found)}
+    return [(key, names.get(str(one), ""), value) for key, one, value in rows]
 
 
 def _measured(query: p.PostureQuery, f: Frame) -> ColumnElement[Any]:
@@ -345,16 +381,26 @@ def _histogram(
     conn: Connection, at: Any, kept: ColumnElement[bool], spans: Sequence[tuple[date, datetime, datetime]], f: Frame,
     of: str = "finding",
 ) -> list[int]:  # fmt: skip
-    """How many fall into each span: one pass over the rows between the first and the last."""
-    numbered = case(
-        *((at < end if end < f.now else at <= end, n) for n, (_, _, end) in enumerate(spans)), else_=len(spans)
-    )
-    statement = select(numbered.label("n"), _counter(of).label("value")).select_from(FINDINGS)
+    """How many fall into each span: counted by day in one pass, the days put into their spans here. Distinct things
+    cannot be added up, so those are counted span by span."""
+    first, last = spans[0][1], spans[-1][2]
+    within = and_(kept, at >= first, at <= last)
+    if of != "finding":
+        counts = []
+        for _, start, end in spans:
+            before = at < end if end < f.now else at <= end
+            one = select(_counter(of)).select_from(FINDINGS).where(kept, at >= start, before)
+            counts.append(int(conn.execute(one).scalar_one()))
+        return counts
+    day = sql.DayOf(at)
     rows = conn.execute(
-        statement.where(kept, at >= spans[0][1], at <= spans[-1][2]).group_by(numbered)
-    )  # fmt: skip
-    found = {row.n: int(row.value) for row in rows}
-    return [found.get(n, 0) for n in range(len(spans))]
+        select(day.label("day"), func.count().label("n")).select_from(FINDINGS).where(within).group_by(day)
+    )
+    starts = [begun for begun, _, _ in spans]
+    counts = [0] * len(spans)
+    for row in rows:
+        counts[bisect_right(starts, date.fromisoformat(row.day)) - 1] += int(row.n)
+    return counts
 
 
 def _open_over(

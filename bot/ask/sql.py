@@ -11,7 +11,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Float, and_, case, false, func, not_, or_, select, true
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    String,
+    and_,
+    case,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.functions import FunctionElement
@@ -92,6 +107,26 @@ def _days_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"(round((julianday({later}) - julianday({earlier})) * 86400.0, 3) / 86400.0)"
 
 
+class DayOf(FunctionElement[str]):
+    """The day (UTC) of an instant, as YYYY-MM-DD."""
+
+    type = String()
+    name = "day_of"
+    inherit_cache = True
+
+
+@compiles(DayOf)
+def _day_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    (at,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"to_char(({at}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+@compiles(DayOf, "sqlite")
+def _day_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    (at,) = (compiler.process(clause, **kw) for clause in element.clauses)  # stored as text, in UTC
+    return f"substr({at}, 1, 10)"
+
+
 def closed_at() -> ColumnElement[Any]:
     """When it left the open ones; NULL while it is open."""
     return func.coalesce(F.resolved_at, F.suppressed_at)
@@ -135,10 +170,25 @@ def open_at(at: datetime, *, or_same: bool = False) -> ColumnElement[bool]:
     return and_(seen, not_(func.coalesce(left, F.status.in_(_SET_ASIDE))))
 
 
+_EVERY_STATUS = tuple(status.value for status in Status)
+
+
+def changed_since(conn: Connection, at: datetime) -> bool:
+    """Whether any finding was seen, resolved or set aside after ``at``. Each is one look into an index."""
+    for found in (
+        and_(F.status.in_(_EVERY_STATUS), F.first_seen > at),
+        F.resolved_at > at,
+        F.suppressed_at > at,
+    ):
+        if conn.execute(select(literal(1)).select_from(FINDINGS).where(found).limit(1)).first() is not None:
+            return True
+    return False
+
+
 COLUMNS: dict[str, Any] = {
     "provider": F.provider, "region": F.region, "env": F.environment, "team": F.team, "app": F.app,
     "data_class": F.data_class, "product": F.product, "resource_type": F.resource_type, "rule": F.rule_uid,
-    "cve": F.cve, "package": F.package, "account": F.account_uid, "resource": F.resource_uid, "uid": F.uid,
+    "cve": F.cve, "package": F.package, "account": F.account_uid, "resource": F.resource_id, "uid": F.uid,
     "cause": F.cause_id, "severity": F.severity, "priority": F.priority, "type": F.class_uid,
 }  # fmt: skip
 
@@ -157,7 +207,7 @@ def _in(one: p.In, f: Frame) -> ColumnElement[bool]:
         case "account":
             return or_(F.account_name.in_(values), F.account_uid.in_(values))
         case "resource":
-            return or_(F.resource_name.in_(values), F.resource_uid.in_(values))
+            return or_(F.resource_name.in_(values), F.resource_uid.in_(values), F.resource_id.in_(values))
         case "uid":
             return or_(F.uid.in_(values), F.id.in_(values))
         case "framework":

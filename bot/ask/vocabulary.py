@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from bot.ask.sql import F, Rights
 from bot.domain.findings import FindingClass
-from bot.store.findings import CONTROL_SETS
+from bot.store.findings import CONTROL_SETS, RESOURCES
 
 MAX_VALUES = 20_000  # of one dimension
 _PLAIN = {
@@ -49,43 +49,65 @@ def load(conn: Connection, rights: Rights) -> Vocabulary:
     """Only what the asker may see: a name is information too."""
     may = rights.condition()
     found = Vocabulary()
-    for dimension, column in _PLAIN.items():
-        rows = conn.execute(select(column).distinct().where(may, column != "").limit(MAX_VALUES)).scalars()
-        found.values[dimension] = {str(value).lower(): str(value) for value in rows if value != "unknown"}
-    named = select(F.account_uid, func.max(F.account_name).label("name")).where(may, F.account_uid != "")
-    for row in conn.execute(named.group_by(F.account_uid)):
-        found.accounts[row.account_uid] = row.name or row.account_uid
+    columns = (*_PLAIN.values(), F.account_uid, F.account_name, F.control_set, F.rule_uid, F.class_uid)
+    # One pass for all of them: the index that covers these columns is read once, not once a column.
+    seen: list[set[Any]] = [set() for _ in _PLAIN]
+    sets: set[str] = set()
+    titled: dict[str, set[str]] = {}
+    at_type = list(_PLAIN).index("resource_type")
+    for row in conn.execute(select(*columns).where(may).distinct()):
+        for known, value in zip(seen, row, strict=False):
+            if len(known) < MAX_VALUES:
+                known.add(value)
+        uid, name, control_set, rule, class_uid = row[len(_PLAIN) :]
+        if uid:
+            found.accounts[uid] = max(found.accounts.get(uid, ""), name or "")
+        sets.add(control_set)
+        if rule and class_uid != int(FindingClass.VULNERABILITY) and (rule in titled or len(titled) < MAX_VALUES):
+            titled.setdefault(rule, set()).add(row[at_type])
+    for dimension, known in zip(_PLAIN, seen, strict=True):
+        found.values[dimension] = {str(v).lower(): str(v) for v in known if v and v != "unknown"}
+    found.accounts = {uid: name or uid for uid, name in found.accounts.items()}
     found.values["account"] = {name.lower(): name for name in found.accounts.values()} | {
         uid.lower(): name for uid, name in found.accounts.items()
     }
-    controls = conn.execute(
-        select(CONTROL_SETS.c.standard, CONTROL_SETS.c.requirement)
-        .where(CONTROL_SETS.c.id.in_(select(F.control_set).distinct().where(may)))
-        .distinct()
-    ).all()
+    controls = [
+        row
+        for row in conn.execute(select(CONTROL_SETS.c.id, CONTROL_SETS.c.standard, CONTROL_SETS.c.requirement))
+        if row.id in sets
+    ]
     found.values["framework"] = {row.standard.lower(): row.standard for row in controls if row.standard}
     found.values["requirement"] = {row.requirement.lower(): row.requirement for row in controls if row.requirement}
-    found.rules = _rules(conn, may)
+    found.rules = _rules(conn, may, titled)
     found.stems = frozenset(stem for rule in found.rules for stem in rule.stems)
-    spaced = select(F.resource_name).distinct().where(may, F.resource_name.like("% %")).limit(MAX_VALUES)
-    found.names = {str(name).lower(): str(name) for name in conn.execute(spaced).scalars()}
+    found.names = _spaced_names(conn, rights)
     return found
 
 
-def _rules(conn: Connection, may: Any) -> tuple[Rule, ...]:
+def _rules(conn: Connection, may: Any, titled: Mapping[str, set[str]]) -> tuple[Rule, ...]:
     """Rules with a title of their own; a CVE is asked for by its number."""
-    query = (
-        select(F.rule_uid, func.min(F.title).label("title"), F.resource_type)
-        .where(may, F.class_uid != int(FindingClass.VULNERABILITY), F.rule_uid != "")
-        .group_by(F.rule_uid, F.resource_type)
-        .limit(MAX_VALUES)
-    )
+    first = select(func.min(F.id)).where(may, F.class_uid != int(FindingClass.VULNERABILITY)).group_by(F.rule_uid)
+    ids = [one for one in conn.execute(first).scalars() if one]
     titles: dict[str, str] = {}
-    types: dict[str, set[str]] = {}
-    for row in conn.execute(query):
-        titles.setdefault(row.rule_uid, row.title)
-        types.setdefault(row.rule_uid, set()).add(row.resource_type)
-    return tuple(make_rule(uid, title, types[uid]) for uid, title in sorted(titles.items()))
+    for at in range(0, len(ids), 500):
+        for row in conn.execute(select(F.rule_uid, F.title).where(F.id.in_(ids[at : at + 500]))):
+            titles[row.rule_uid] = row.title
+    return tuple(make_rule(uid, titles[uid], types) for uid, types in sorted(titled.items()) if uid in titles)
+
+
+def _spaced_names(conn: Connection, rights: Rights) -> dict[str, str]:
+    """Names of resources with blanks in them, which tokens alone would not give."""
+    named = select(RESOURCES.c.name, RESOURCES.c.uid).where(RESOURCES.c.name.like("% %")).limit(MAX_VALUES)
+    rows = conn.execute(named).all()
+    if rights.everything:
+        return {str(row.name).lower(): str(row.name) for row in rows}
+    return {str(row.name).lower(): str(row.name) for row in rows if _seen(conn, rights, row.uid)}
+
+
+def _seen(conn: Connection, rights: Rights, resource_uid: str) -> bool:
+    """Whether the asker sees a finding on the resource."""
+    found = select(F.id).where(rights.condition(), F.resource_uid == resource_uid).limit(1)
+    return conn.execute(found).first() is not None
 
 
 def make_rule(uid: str, title: str, types: Iterable[str]) -> Rule:
@@ -96,18 +118,16 @@ def make_rule(uid: str, title: str, types: Iterable[str]) -> Rule:
 
 def lookup(conn: Connection, rights: Rights, word: str) -> dict[str, set[str]]:
     """A word that no list holds: is it a finding's uid, or the name or uid of a resource? In the store's spelling."""
-    lowered = word.lower()
-    found: dict[str, set[str]] = {}
-    for dimension, column in (
-        ("uid", F.uid),
-        ("uid", F.id),
-        ("resource", F.resource_name),
-        ("resource", F.resource_uid),
-    ):
-        same = (column == word) | (func.lower(column) == lowered)
-        rows = conn.execute(select(column).distinct().where(rights.condition(), same).limit(3))
+    ways = sorted({word, word.lower(), word.upper()})  # each an exact look into an index
+    may, found = rights.condition(), dict[str, set[str]]()
+    for dimension, column in (("uid", F.uid), ("uid", F.id), ("resource", F.resource_uid)):
+        rows = conn.execute(select(column).distinct().where(may, column.in_(ways)).limit(3))
         if hits := {str(value) for value in rows.scalars()}:
             found.setdefault(dimension, set()).update(hits)
+    named = select(RESOURCES.c.name, RESOURCES.c.uid).where(RESOURCES.c.name.in_(ways)).limit(50)
+    for row in conn.execute(named):
+        if rights.everything or _seen(conn, rights, row.uid):
+            found.setdefault("resource", set()).add(str(row.name))
     return found
 
 

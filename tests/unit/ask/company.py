@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from bot.domain.findings import SourceStatus, Status
-from bot.store.findings import CONTROL_SETS, FINDINGS
+from bot.store.findings import CONTROL_SETS, FINDINGS, RESOURCES
 
 NOW = datetime(2025, 3, 14, 15, 30, tzinfo=UTC)  # a Friday
 TEAMS = ("orchard", "quarry", "harbour", "data", "")
@@ -101,5 +101,13 @@ def facts(count: int, seed: int = 7, *, teams: tuple[str, ...] = TEAMS) -> list[
 def store(conn: Connection, found: list[Fact]) -> None:
     names = {c.name for c in FINDINGS.c}
     conn.execute(insert(FINDINGS), [{k: v for k, v in f.row.items() if k in names} for f in found])
+    resources = {f.row["resource_id"]: f.row for f in found}
+    conn.execute(
+        insert(RESOURCES),
+        [
+            {"id": one, "uid": row["resource_uid"], "name": row["resource_name"], "changed_at": NOW}
+            for one, row in resources.items()
+        ],
+    )
     there = {(k, s, r) for k, pairs in CONTROLS.items() for s, r in pairs}
     conn.execute(insert(CONTROL_SETS), [{"id": k, "standard": s, "requirement": r} for k, s, r in sorted(there)])
