@@ -1,13 +1,13 @@
 """A day in the life: six simulated vendors, many findings, faults, and at the end our state is theirs, exactly.
 
-    python -m tests.bench.day [-n 100000] [--polls 200] [--postgres URL] [--json]
+    python -m tests.bench.day [-n 100000] [--polls 200] [--every 10] [--postgres URL] [--json]
 
 Wiz, Prisma Cloud, Orca, Lacework and Security Hub answer over HTTP (the last through boto3), Prowler writes files.
 Before each round of polls ``--change`` of all problems change (new, solved, reopened, rated otherwise, tagged); in two
 rounds of three something goes wrong with each source: 429, 500, 503, a token that ended, a body that was cut, a page
-token that is no longer good, a file that was cut. After every ten rounds come a quiet day and two quiet rounds, and
-our findings are compared with the simulators' problems: uid, status, severity. Time does not pass but is moved: an hour
-a round, and whatever a client would have slept.
+token that is no longer good, a file that was cut. After every so many rounds (``--every``) come a quiet day and two
+quiet rounds, and our findings are compared with the simulators' problems: uid, status, severity. Time does not pass but
+is moved: an hour a round, and whatever a client would have slept.
 """
 
 from __future__ import annotations
@@ -417,10 +417,12 @@ async def figures(run: Day) -> list[dict[str, Any]]:
     return table
 
 
-async def bench(count: int, polls: int, change: float, seed: int, url: str, folder: Path) -> tuple[Day, Any]:
+async def bench(
+    count: int, polls: int, every: int, change: float, seed: int, url: str, folder: Path
+) -> tuple[Day, Any]:
     async with day(count, folder, url=url, seed=seed) as run:
         for number in range(1, polls + 1):
-            quiet = number % 10 == 0
+            quiet = number % every == 0
             await run.round(change, faults=not quiet and number > 1)
             if quiet or number == polls:
                 await run.settle()
@@ -433,6 +435,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("-n", "--findings", type=int, default=100_000)
     parser.add_argument("--polls", type=int, default=200, help="rounds in which problems change")
+    parser.add_argument("--every", type=int, default=10, help="rounds between two comparisons")
     parser.add_argument("--change", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--postgres", default="", help="URL of an empty database; without it SQLite")
@@ -443,7 +446,7 @@ def main() -> int:
     started = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as made:
         run, table = asyncio.run(
-            bench(given.findings, given.polls, given.change, given.seed, given.postgres, Path(made))
+            bench(given.findings, given.polls, given.every, given.change, given.seed, given.postgres, Path(made))
         )
     took = (datetime.now(UTC) - started).total_seconds()
     if given.json:
