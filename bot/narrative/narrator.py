@@ -135,11 +135,13 @@ class Narrator:
         held = narratives.get(conn, cause_id)
         attempts = held.attempts if held is not None else 0
         wait = wait or min(WAIT * 2**attempts, LONGEST)
-        state = "done" if held is not None and held.body else "queued"
-        narratives.record(
-            conn, cause_id, self._worker, state=state, why=why[:500], attempts=min(attempts + fault, 20),
-            not_before=self._clock.now() + wait,
+        now = self._clock.now()
+        mine = narratives.record(
+            conn, cause_id, self._worker, state="queued", why=why[:500], attempts=min(attempts + fault, 20), body="",
+            key="", not_before=now + wait,
         )  # fmt: skip
+        if mine and held is not None and held.body:  # the facts changed: what stands is of others, the template is not
+            outbox.refresh_cause(conn, self._ids, now, cause_id)
 
 
 def accept(facts: Facts) -> Callable[[Narrative], str]:

@@ -115,7 +115,7 @@ class Scene(World):
     """``settings_more`` are sections of the settings; the model is on unless ``model=None``."""
 
     def __init__(
-        self, path: Path, *, model: StubModel | None = None, model_settings: Mapping[str, Any] | None = None,
+        self, path: Path | str, *, model: StubModel | None = None, model_settings: Mapping[str, Any] | None = None,
         **settings_more: Any,
     ) -> None:  # fmt: skip
         self.model = model

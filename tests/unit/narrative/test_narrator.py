@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 from bot.domain.errors import NotFound, Refused, RetryLater
 from bot.domain.findings import Resource, Severity
+from bot.domain.narratives import Narrative
+from bot.narrative.asking import Asking, BudgetSpent
+from bot.ports import ModelReply, ModelRequest
 from tests.unit.narrative.kit import GOOD, Scene, StubModel, lamp, texts_of
 
 
@@ -195,6 +199,59 @@ async def test_a_failing_endpoint_leaves_the_card_alone_and_is_asked_again_in_ti
     scene.clock.pass_(seconds=10)
     await scene.narrate()
     assert (await scene.rows("narratives"))[0]["state"] == "done"
+
+
+async def test_prose_about_facts_that_changed_does_not_stay_while_the_model_is_away(tmp_path: Path) -> None:
+    answers: list[Any] = [GOOD, RetryLater("busy"), {**GOOD, "risk": "Anyone can burn it."}]
+    scene = Scene(tmp_path / "a.db", model=StubModel(*answers))
+    await scene.live(lamp())
+    await scene.live(lamp(severity=Severity.CRITICAL))
+    view = (await scene.board.cause(await cause_id(scene))).narrative
+    assert view is not None
+    assert (view.model, view.why) == ("", "busy")
+    assert "In plain words" not in shown(scene.poster.updates[-1])
+    scene.clock.pass_(minutes=2)
+    await scene.narrate()
+    await scene.deliver()
+    assert "Anyone can burn it." in shown(scene.poster.updates[-1])
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_it_is_the_same(postgres_url: str) -> None:
+    scene = Scene(postgres_url, model=StubModel(tokens=(2_500, 500)), model_settings={"tokens_per_day": 5_000})
+    await scene.live(lamp(), lamp("lamp-2"), lamp("x", rule_uid="other", title="Other thing"))
+    states = sorted(row["state"] for row in await scene.rows("narratives"))
+    assert states == ["done", "queued"]
+    assert (await scene.narratives.status())["tokens_today"] == 3_000
+    row = next(row for row in await scene.rows("narratives") if row["state"] == "done")
+    ann = await scene.actor("UANN")
+    for good in (True, False):
+        await scene.narratives.feedback(row["cause_id"], row["call_id"], ann, good=good)
+    assert [(one["good"], one["bad"]) for one in await scene.narratives.evaluation_set()] == [(0, 1)]
+    await scene.db.close()
+
+
+async def test_two_replicas_do_not_spend_the_same_tokens(tmp_path: Path) -> None:
+    """Reserved before the call: of many at once, only as many are made as fit."""
+
+    class Slow(StubModel):
+        async def complete(self, request: ModelRequest) -> ModelReply:
+            await asyncio.sleep(0.5)
+            return await super().complete(request)
+
+    scene = Scene(tmp_path / "a.db", model=Slow(), model_settings={"tokens_per_day": 5_000})
+    asking = [Asking(scene.db, scene.model, scene.settings.model, scene.clock, scene.ids) for _ in range(8)]  # type: ignore[arg-type]
+    done = await asyncio.gather(
+        *(
+            one.ask(Narrative, purpose="narrative", subject="c", instructions="x", data=f"d{n}")
+            for n, one in enumerate(asking)
+        ),
+        return_exceptions=True,
+    )
+    made = [one for one in done if not isinstance(one, BaseException)]
+    assert 0 < len(made) < 8
+    assert all(isinstance(one, BudgetSpent) for one in done if isinstance(one, BaseException))
+    assert (await scene.narratives.status())["tokens_today"] == 400 * len(made)
 
 
 async def test_a_worker_that_died_is_followed_by_another(tmp_path: Path) -> None:
