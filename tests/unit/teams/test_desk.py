@@ -26,6 +26,7 @@ from cards.lint_adaptive import problems
 from handlers.teams.desk import TeamsDesk, resume
 from handlers.teams.payloads import click_of, command_of, journal_of, origin_of, pressed_of
 from tests.unit.cards.test_adaptive import schema_problems
+from tests.unit.cards.test_breakglass import OFFER, glass
 from tests.unit.slack.fakes import Services, plan_view, request_view
 
 from .test_wire import NOW, Clock, Connector
@@ -193,6 +194,57 @@ async def test_undo_details_why_and_the_card_itself(world: World) -> None:
     await world.press("gh.card", {"c": "c-1"}, id="4")
     assert [call[0] for call in world.services.calls] == ["look_undo", "cause", "why", "cause"]
     assert button(shown, "gh.card") == {"c": "c-1"}
+
+
+@pytest.mark.parametrize("option", [Option.CANCEL, Option.WITHDRAW])
+async def test_taking_back_a_request_and_a_vote(world: World, option: Option) -> None:
+    async def withdraw(request_id: str, actor: Any, *, click: str = "") -> Any:
+        world.services._said("withdraw", request_id, actor)
+        return request_view()
+
+    world.services.withdraw = withdraw  # type: ignore[attr-defined]
+    world.services.plan = plan_view(OptionView(option=option, allowed=True), request=request_view())
+    ids = button(await world.press("gh.review", {"c": "c-1"}), "gh.send_review")
+    await world.press("gh.send_review", ids, {"choice": option.value}, id="2")
+    assert world.services.calls[-1] == (option.value, "req-1", f"{TENANT}/{ALICE}")
+
+
+async def test_the_next_page_reads_the_filters_anew(world: World) -> None:
+    world.services.total = 45
+    shown = await world.press("gh.page", {"f": "critical", "o": "20"})
+    (_, filters, offset, _) = world.services.did("findings")[0]
+    assert (offset, "critical" in filters.words()) == (20, True)
+    assert "f-20" in said(shown)
+
+
+async def test_the_glass_is_broken_with_reason_and_words_and_reviewed(world: World) -> None:
+    services, broken, reviews = world.services, [], []  # type: ignore[var-annotated]
+
+    async def look_glass(plan_id: str, actor: Any) -> Any:
+        return plan_view(request=request_view()).model_copy(update={"glass": OFFER})
+
+    async def break_glass(*given: Any, click: str) -> None:
+        broken.append((*given[:3], *given[4:], click))
+
+    async def require(glass_id: str, actor: Any) -> Any:
+        return glass()
+
+    async def review(glass_id: str, actor: Any, *, justified: bool, comment: str) -> None:
+        reviews.append((glass_id, justified, comment))
+
+    services.look_glass, services.break_glass = look_glass, break_glass  # type: ignore[attr-defined]
+    services.glass = SimpleNamespace(require=require, review=review)  # type: ignore[attr-defined]
+    ids = button(await world.press("gh.glass", {"p": "plan-1"}), "gh.send_glass")
+    await world.press("gh.send_glass", ids, {"reason": "it leaks", "word": "yes"}, id="2")
+    assert broken == []
+    await world.press("gh.send_glass", ids, {"reason": "it leaks", "word": "BREAK GLASS"}, id="3")
+    assert broken == [("plan-1", "a" * 64, 4, "it leaks", "BREAK GLASS", f"teams:{CHANNEL}:3:{ALICE}")]
+    for number, (verb, justified) in enumerate((("gh.glass_ok", True), ("gh.glass_bad", False))):
+        ids = button(await world.press(verb, {"g": "glass-1"}, id=f"o{number}"), "gh.send_glass_review")
+        await world.press("gh.send_glass_review", ids, {}, id=f"e{number}")
+        await world.press("gh.send_glass_review", ids, {"comment": "seen"}, id=f"s{number}")
+        assert reviews[-1] == ("glass-1", justified, "seen")
+    assert len(reviews) == 2
 
 
 async def test_a_refresh_by_teams_only_looks(world: World) -> None:
