@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, exists, or_, select, update
 
 from bot.domain.errors import ConnectorError, GatehouseError, Gone, OutcomeUnknown, Refused, Relogin, RetryLater
 from bot.domain.findings import SourceStatus
@@ -27,6 +27,7 @@ BATCH = 10
 ATTEMPTS = 8
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=2)
+DOUBT = timedelta(hours=48)  # so long after a telling "open again" means that the fix was not enough
 _CLOSED = (int(SourceStatus.RESOLVED), int(SourceStatus.ARCHIVED), int(SourceStatus.DELETED))
 
 
@@ -132,11 +133,18 @@ class Telling:
     def _settle(self, conn: Connection) -> None:
         """What the source reported since: it agrees that it is fixed, or it contradicts (the finding is open again)."""
         now = self._clock.now()
+        later = TELLINGS.alias("later")
+        # Some close a finding because we said so, and open it again when their own scan still finds it.
+        untold = and_(TELLINGS.c.state == "queued", TELLINGS.c.source.notin_(list(self._ways)))  # it has no way
+        still = and_(TELLINGS.c.state == "agreed", FINDINGS.c.status == "reopened", TELLINGS.c.told_at > now - DOUBT)
         rows = conn.execute(
             select(TELLINGS.c.id, TELLINGS.c.source, TELLINGS.c.uid, FINDINGS.c.result, FINDINGS.c.status,
                    FINDINGS.c.cause_id)
             .join(FINDINGS, and_(FINDINGS.c.id == TELLINGS.c.finding_id))
-            .where(TELLINGS.c.to == "fixed", TELLINGS.c.state == "told")
+            .where(TELLINGS.c.to == "fixed", or_(TELLINGS.c.state == "told", untold, still))
+            # what was told later ("the fix was undone") is the reason why it is open again, no contradiction
+            .where(~exists().where(later.c.finding_id == TELLINGS.c.finding_id,
+                                   later.c.created_at > TELLINGS.c.created_at))
             .limit(1000)
         ).all()  # fmt: skip
         for row in rows:

@@ -154,6 +154,53 @@ async def test_the_source_agrees_or_contradicts_with_its_next_report(
     assert sorted(await states(db)) == ["agreed", "contradicted"]
 
 
+async def reported(intake: Intake, clock: StillClock, result: str = "NEW") -> None:
+    clock.move(hours=1)
+    run = await intake.begin("toy")
+    await run.page(Mapper(), Page(items=({"uid": "a", "result": result, "scanned": clock.now()},)))
+    await run.finish()
+
+
+async def test_what_a_source_closed_because_we_said_so_and_its_scan_opens_again_is_a_contradiction(
+    db: Database, telling: Telling, intake: Intake, clock: StillClock
+) -> None:
+    await telling.work_once()
+    await reported(intake, clock, "RESOLVED")
+    await telling.work_once()
+    assert await states(db) == ["agreed"]
+    await reported(intake, clock)
+    await telling.work_once()
+    assert await states(db) == ["contradicted"]
+
+
+async def test_a_problem_that_comes_back_days_later_is_a_new_one(
+    db: Database, telling: Telling, intake: Intake, clock: StillClock
+) -> None:
+    await telling.work_once()
+    await reported(intake, clock, "RESOLVED")
+    await telling.work_once()
+    clock.move(days=3)
+    await reported(intake, clock)
+    await telling.work_once()
+    assert await states(db) == ["agreed"]
+
+
+async def test_a_fix_that_was_undone_here_is_no_contradiction_of_the_source(
+    db: Database, telling: Telling, intake: Intake, clock: StillClock
+) -> None:
+    await telling.work_once()
+    clock.move(minutes=5)
+
+    def undone(conn: Any) -> None:
+        found = list(conn.execute(select(FINDINGS.c.id)).scalars())
+        conn.execute(FINDINGS.update().values(status="reopened"))
+        tellings.tell(conn, found, to="reopened", note="Undone", reason_id="exe-9", now=clock.now())
+
+    await db.write(undone)
+    await telling.work_once()
+    assert sorted(await states(db)) == ["told", "told"]
+
+
 async def test_a_later_decision_overtakes_what_was_not_told_yet(
     db: Database, telling: Telling, source: Source, clock: StillClock
 ) -> None:
