@@ -211,7 +211,10 @@ class Answers:
         if place.cause_id:
             return place.cause_id
         key = rights_key(self._ask.rights(who))
-        _, held = await self._db.read(answers.conversation, place.key, key, self._clock.now())
+        now = self._clock.now()
+        _, held = await self._db.read(answers.conversation, place.key, key, now)
+        if not held and place.direct:
+            _, held = await self._db.read(answers.conversation, place.address, key, now)
         return held
 
     async def _about_it(
@@ -250,7 +253,8 @@ class Answers:
             "query": found.query.model_dump_json() if found and found.query else "",
             "result": figures(found) if found else "",
         }  # fmt: skip
-        await self._db.write(_store, row, view.cause_id, now + KEEP)
+        aside = place.address if place.direct and place.thread else ""
+        await self._db.write(_store, row, view.cause_id, now, aside)
         if place.direct and place.thread and found is not None and found.status == "answered":
             turn = await self._turns.get(place.key, rights)
             if turn is not None:
@@ -317,7 +321,9 @@ def _subject_of(conn: Connection, platform: str, channel: str, message: str) -> 
     return str(row.subject) if row is not None and row.kind == "cause" else ""
 
 
-def _store(conn: Connection, row: Mapping[str, Any], cause_id: str, until: datetime) -> None:
+def _store(conn: Connection, row: Mapping[str, Any], cause_id: str, now: datetime, aside: str) -> None:
     answers.save(conn, **row)
     if cause_id:
-        answers.remember(conn, row["thread"], row["rights"], until, cause=cause_id)
+        answers.remember(conn, row["thread"], row["rights"], now + KEEP, cause=cause_id)
+        if aside:
+            answers.remember(conn, aside, row["rights"], now + CARRIED, cause=cause_id)

@@ -501,6 +501,17 @@ async def test_fix_it_offers_the_button_and_changes_nothing(world: World) -> Non
     assert {call[0] for call in world.services.calls} == {"cause"}
 
 
+async def test_after_an_answer_about_one_finding_it_is_that_one(world: World) -> None:
+    seed(world, Severity.CRITICAL)
+    await say(world, "List the critical findings")
+    assert set(buttons(blocks(world))) == {"Details", "Check"}
+    await say(world, "how do I fix it?")
+    assert "Review fix shows the exact plan" in streamed(world)[1]
+    world.app.desk.engine.clock.forward(3700)  # type: ignore[attr-defined]
+    await say(world, "how do I fix it?")
+    assert "Which one?" in streamed(world)[2]
+
+
 async def test_fix_it_without_a_thing_asks_which(world: World) -> None:
     await say(world, "fix it")
     assert "Which one?" in streamed(world)[0]
