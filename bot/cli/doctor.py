@@ -44,6 +44,7 @@ async def run_checks(config: Path | None) -> list[Result]:
         ("routing", _routing),
         ("slack", _slack),
         ("aws", _aws),
+        ("model", _model),
     ]
     for name, run in checks:
         results.append(await _one(name, run(settings)))
@@ -134,6 +135,18 @@ async def _aws(settings: Settings) -> str:
     from connectors.aws import check_aws
 
     return await check_aws(settings.aws)
+
+
+async def _model(settings: Settings) -> str:
+    """Nothing is asked: a call would cost and be no proof of the next one."""
+    if not settings.model.on:
+        return "none is set up: templates stand in the place of prose"
+    from connectors.openai import OpenAIModel
+    from connectors.openai.guard import permit
+
+    model = OpenAIModel(settings.model)
+    permit(settings.model.base_url)
+    return f"{model.name} at {model.endpoint}, {settings.model.tokens_per_day:,} tokens a day (not asked now)"
 
 
 async def _source(settings: Settings, name: str) -> str:
