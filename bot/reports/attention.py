@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from bot.domain.silence import AttentionView, DailyView, PromiseView
 from bot.domain.triage import Priority
@@ -19,10 +19,11 @@ from bot.settings import Settings
 from bot.store import attention as store
 from bot.store.outbox import OUTBOX, POSTS
 from bot.store.silences import FINDINGS, RULES
-from bot.store.tables import CauseRow, ObservationRow, RequestRow
+from bot.store.tables import CauseRow, ObservationRow, PollRow, RequestRow
 
 CAUSES = CauseRow.__table__  # type: ignore[attr-defined]
 OBSERVATIONS = ObservationRow.__table__  # type: ignore[attr-defined]
+POLLS = PollRow.__table__  # type: ignore[attr-defined]
 REQUESTS = RequestRow.__table__  # type: ignore[attr-defined]
 DAY = timedelta(days=1)
 PROMISE_DAYS = 30
@@ -75,7 +76,7 @@ def attention(conn: Connection, settings: Settings, now: datetime) -> AttentionV
     watching = select(func.count()).select_from(RULES).where(RULES.c.state == "monitor")
     return AttentionView(
         at=now,
-        came=_came(conn, since, soon),
+        came=_polled(conn, since),
         fixed=_fixed(conn, since, soon),
         overdue=_count(conn, FINDINGS.c.status.in_(_OPEN), FINDINGS.c.due < now),
         cards=int(conn.execute(cards).scalar_one()),
@@ -88,16 +89,20 @@ def attention(conn: Connection, settings: Settings, now: datetime) -> AttentionV
     )
 
 
-def _came(conn: Connection, since: datetime, until: datetime, *more: Any) -> int:
+def _came(conn: Connection, since: datetime, until: datetime, *where: Any) -> int:
     """Findings whose first content we stored in this time."""
-    first = (
-        select(OBSERVATIONS.c.finding_id)
-        .group_by(OBSERVATIONS.c.finding_id)
-        .having(func.min(OBSERVATIONS.c.at) >= since, func.min(OBSERVATIONS.c.at) < until)
+    earlier = OBSERVATIONS.alias()
+    first = exists().where(
+        OBSERVATIONS.c.finding_id == FINDINGS.c.id, OBSERVATIONS.c.at >= since, OBSERVATIONS.c.at < until
     )
-    if not more:
-        return int(conn.execute(select(func.count()).select_from(first.subquery())).scalar_one())
-    query = select(func.count()).select_from(FINDINGS).where(FINDINGS.c.id.in_(first), *more)
+    before = exists().where(earlier.c.finding_id == FINDINGS.c.id, earlier.c.at < since)
+    # A finding that was not written since cannot have come since.
+    return _count(conn, FINDINGS.c.changed_at >= since, first, ~before, *where)
+
+
+def _polled(conn: Connection, since: datetime) -> int:
+    """New findings that the polls of this time counted: the company's figure without a look at every finding."""
+    query = select(func.coalesce(func.sum(POLLS.c.created), 0)).where(POLLS.c.started_at >= since)
     return int(conn.execute(query).scalar_one())
 
 
