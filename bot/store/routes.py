@@ -25,13 +25,13 @@ def passed_on(
 
 
 def rates(conn: Connection, since: datetime) -> list[tuple[str, int, int]]:
-    """(rule, causes it routed, of those passed on), of causes first seen or passed on since; worst first.
+    """(rule, causes it routed, of those passed on), of causes that changed or were passed on since; worst first.
 
     A cause that was passed on counts for the rule that brought it there, not for the person's word after it.
     """
     wrong = select(MISROUTES.c.rule, MISROUTES.c.cause_id).where(MISROUTES.c.at >= since)
     routed = select(CAUSES.c.owner_rule.label("rule"), CAUSES.c.id.label("cause_id")).where(
-        CAUSES.c.first_seen >= since, CAUSES.c.owner_rule.not_in(["", "override"])
+        CAUSES.c.changed_at >= since, CAUSES.c.owner_rule.not_in(["", "override"])
     )
     both = union(routed, wrong).subquery()
     total = conn.execute(select(both.c.rule, func.count()).group_by(both.c.rule)).all()
