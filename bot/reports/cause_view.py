@@ -462,6 +462,10 @@ _WORDS = {
     "cause.passed_on": "passed it on",
     "cause.snoozed": "snoozed it",
     "risk.accepted": "accepted the risk",
+    "cause.merged": "merged it into another",
+    "cause.split": "split a part off",
+    "cause.regrouped_back": "took back what was split or merged",
+    "cause.escalated": "escalated it",
 }
 # Machinery, and what stands under the execution anyway, would push out what people did.
 _UNTOLD = ("plan.", "step.", "execution.claimed", "execution.queued")

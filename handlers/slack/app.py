@@ -42,8 +42,7 @@ from .payloads import (
 log = logging.getLogger(__name__)
 COMMAND = "/gatehouse"
 KEEP_TRYING = timedelta(minutes=15)  # a submission whose work breaks off is done again for so long
-COMMAND_ACTS = {"freeze.began", "freeze.ended", "delegation.made", "delegation.ended",
-                "suppression.written", "suppression.ended"}  # fmt: skip
+COMMAND_ACTS = {"freeze.began", "freeze.ended", "delegation.made", "delegation.ended"}
 UNSIGNED = "gatehouse-socket-mode-has-no-signing-secret"
 
 ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice | None]]] = {
