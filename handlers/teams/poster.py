@@ -7,12 +7,13 @@ from typing import Any
 
 from bot.domain.errors import Refused
 from bot.domain.ids import Clock
+from bot.domain.silence import DailyView
 from bot.domain.views import CauseView, DigestView, GlassView, Notice
 from bot.ports import Message
 from bot.settings import Settings
 from bot.store import teams as store
 from bot.store.database import Database
-from cards import adaptive, build
+from cards import adaptive, attention, build
 from cards.model import Card
 
 from .wire import TeamsWire
@@ -99,6 +100,8 @@ def card_of(message: Message) -> Card:
             return build.cause_card(view)
         case DigestView() as view:
             return build.digest_card(view)
+        case DailyView() as view:
+            return attention.daily_card(view)
         case GlassView() as view:
             return build.glass_card(view)
         case Notice() as view:

@@ -13,6 +13,8 @@ from aiohttp import web
 
 from bot.domain.errors import Gone, OutcomeUnknown, Refused, Relogin, RetryLater
 from bot.domain.principals import Platform, PlatformIdentity
+from bot.domain.silence import DailyView
+from bot.domain.triage import Priority
 from bot.domain.views import Notice
 from bot.ports import Message
 from bot.settings import Settings
@@ -123,6 +125,18 @@ async def test_a_person_is_written_to_where_the_app_is_installed_for_them(db: Da
         await db.write(store.keep_conversation, conversation(url, id="a:1", kind="personal", user=ALICE), NOW)
         await poster.post(said)
     assert [path for _, path, _, _ in connector.asked] == ["/emea/v3/conversations/a:1/activities"]
+
+
+async def test_the_daily_message_says_its_numbers(db: Database) -> None:
+    connector = Connector()
+    daily = DailyView(channel=CHANNEL, day="2026-11-25", since=NOW, until=NOW, new=((Priority.P1, 3),), fixed=2, open=9,
+                      days=(("2026-11-24", 1, 0), ("2026-11-25", 3, 2)))  # fmt: skip
+    async with connector.serving() as (wire, url):
+        await db.write(store.keep_conversation, conversation(url), NOW)
+        await TeamsPoster(wire, db, made_settings(), Clock()).post(message(kind="daily", view=daily))
+    sent = connector.asked[0][2]["activity"]
+    assert "3 new findings, 2 fixed, 0 overdue, 9 open" in sent["summary"]
+    assert activity_problems(sent) == []
 
 
 async def test_where_it_was_removed_nothing_is_posted(db: Database) -> None:
