@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,3 +282,18 @@ async def test_what_was_never_fetched_says_so(db: Database, clock: StillClock, i
     views = await Enrichment(db, company(), clock, ids).status()
     assert [view.name for view in views] == ["kev", "epss", "nvd", "aws"]
     assert all("never fetched" in view.said for view in views)
+
+
+@pytest.mark.shared
+async def test_the_real_kev_list_makes_log4shell_urgent(db: Database, clock: StillClock, ids: CountedIds) -> None:
+    from connectors.epss import EpssFile
+    from connectors.kev import KevFile
+
+    samples = Path(__file__).parents[4] / "shared" / "samples" / "threat-intel"
+    await ingest(db, clock, ids, raw("log4j", vulnerabilities=[{"uid": "CVE-2021-44228", "cvss": 10.0}]))
+    enrichment = Enrichment(db, company(), clock, ids)
+    kev = await enrichment.update("kev", KevFile(samples / "kev_full.json.gz"))
+    assert (kev.ok, kev.written, kev.retriaged) == (True, 1662, 1)
+    await enrichment.update("epss", EpssFile(samples / "epss_scores-sample.csv"))
+    found = (await db.read(rows))["log4j"]
+    assert (found.kev, found.priority, found.epss) == (True, 1, 0.94465)
