@@ -76,7 +76,7 @@ def would_hide(preview: Preview) -> str:
     if preview.p1 and preview.hides < preview.matched:
         said += f" {count(preview.p1, 'P1 stays', 'P1 stay')} visible."
     elif preview.p1:
-        said += f" {count(preview.p1, 'P1')} among them!"
+        said += f" {preview.p1:,} P1 among them!"
     return said
 
 
@@ -98,7 +98,7 @@ def rule_parts(view: RuleView) -> list[Part]:
         if view.missing and view.names:
             lines.append((f"{count(view.missing, 'more name')} needed",))
     elif view.state is RuleState.ACTIVE:
-        p1 = f", {count(view.hidden_p1, 'P1')} among them" if view.hidden_p1 else ""
+        p1 = f", {view.hidden_p1:,} P1 among them" if view.hidden_p1 else ""
         lines.append((f"Hides {count(view.hidden, 'finding')} now{p1}",))
     elif view.state_why:
         lines.append((view.state_why,))
@@ -136,7 +136,7 @@ def silenced_lines(lines: tuple[SilencedLine, ...]) -> tuple[Line, ...]:
     """Of the status: what is hidden, by whom, and why."""
     return tuple(
         ("🔕 ", Strong(f"{line.count:,}"), f" by {line.by}: {line.reason}",
-         f" ({count(line.p1, 'P1')} among them)" if line.p1 else "")
+         f" ({line.p1:,} P1 among them)" if line.p1 else "")
         for line in lines
     )  # fmt: skip
 
