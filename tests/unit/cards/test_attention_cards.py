@@ -17,8 +17,8 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 def cause(**more: object) -> CauseView:
     given = {
-        "id": "c-1", "revision": 1, "stage": Stage.OPEN, "title": "Flow logs are off", "what": "", "priority": Priority.P3,
-        "decision": Ssvc.TRACK_STAR, "severity": Severity.MEDIUM, "first_seen": NOW, "open_count": 214,
+        "id": "c-1", "revision": 1, "stage": Stage.OPEN, "title": "Flow logs are off", "what": "",
+        "priority": Priority.P3, "decision": Ssvc.TRACK_STAR, "severity": Severity.MEDIUM, "first_seen": NOW, "open_count": 214,
         "total_count": 214,
     }  # fmt: skip
     return CauseView.model_validate(given | more)
@@ -50,7 +50,8 @@ def test_the_status_shows_what_is_silenced_and_slack_takes_it() -> None:
     attention = AttentionView(at=NOW, came=7, fixed=1, overdue=3, cards=2, held=1, silenced=hidden, rules_watching=2,
                               waits=(("cloud-approvers", 2),), owners=(("Payments", 3),), promise=promise)  # fmt: skip
     view = StatusView(at=NOW, open_findings=(), open_causes=(), waiting_requests=2, running=0, held_in_digests=1,
-                      outbox_waiting=0, sources=(), ledger_records=1, ledger_head="ab", attention=attention)  # fmt: skip
+                      outbox_waiting=0, sources=(), ledger_records=1, ledger_head="ab",
+                      attention=attention)  # fmt: skip
     payload = blockkit.message(build.status_card(view))
     assert lint.problems(payload, "message") == []
     assert "<!channel>" not in str(payload)
