@@ -10,6 +10,7 @@ from bot.domain.views import Notice
 from cards import build
 from cards.model import Bullets, Card, Code, Line, Small
 
+from . import asking
 from .payloads import Origin
 from .replies import Reply, told
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .desk import TeamsDesk
 
 USAGE: tuple[tuple[str, str], ...] = (
+    ("ask QUESTION", "a question about posture, also without the word: how many criticals are open in prod?"),
     ("findings [filters]", 'open findings; filters such as critical, prod, owner:payments, "any text"'),
     ("finding ID", "one finding in full"),
     ("fix ID", "review the fix of a finding or cause"),
@@ -117,6 +119,7 @@ async def unfreeze(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "": help_,
+    "ask": asking.question,
     "help": help_,
     "findings": findings_,
     "finding": finding,

@@ -32,7 +32,7 @@ from cards.words import ids as ids_text
 from handlers.common import forms
 from handlers.common.ids import WORDS, ids_of, number, text_id
 
-from . import commands
+from . import asking, commands
 from .payloads import Origin, click_of, command_of, journal_of, pressed_of
 from .replies import Given, Ids, Reply, back_to, plan_reply, told
 from .wire import TeamsWire
@@ -111,19 +111,21 @@ class TeamsDesk:
             return {"statusCode": 200, "type": MESSAGE, "value": said}
 
     async def said(self, origin: Origin, activity: Mapping[str, Any]) -> None:
-        """A command, typed in the 1:1 chat or with a mention of us."""
+        """A command or a question, typed in the 1:1 chat or with a mention of us."""
         if not origin.user:
             return
-        text = command_of(activity, origin.bot)
+        text = command_of(activity, origin.bot).removeprefix("/gatehouse").strip()
         click = click_of(activity, origin)
-        word, _, rest = text.removeprefix("/gatehouse").strip().partition(" ")
+        word, _, rest = text.partition(" ")
+        word = word.lower()
+        kind = f"command.{word or 'help'}" if word in commands.COMMANDS else "command.ask"
         new = await self.engine.db.write(
-            clicks.receive, click_id=click, platform="teams", kind=f"command.{word.lower()[:40] or 'help'}",
+            clicks.receive, click_id=click, platform="teams", kind=kind,
             identity=origin.identity.model_dump_json(), payload=journal_of(activity, origin),
             now=self.engine.clock.now(),
         )  # fmt: skip
         if new:
-            self._spawn(self._command(replace(origin, click=click), word.lower(), rest.strip(), click))
+            self._spawn(self._command(replace(origin, click=click), word, rest.strip(), text, click))
 
     # --- running it --------------------------------------------------------------------------------------------------
 
@@ -154,12 +156,10 @@ class TeamsDesk:
             self.in_hand.discard(click)
         return reply
 
-    async def _command(self, origin: Origin, word: str, rest: str, click: str) -> None:
+    async def _command(self, origin: Origin, word: str, rest: str, text: str, click: str) -> None:
         async def work() -> Reply:
             handler = commands.COMMANDS.get(word)
-            if handler is None:
-                raise BadInput(f"I do not know “{word[:40]}”.", mend="help lists the commands.")
-            return await handler(self, origin, rest)
+            return await handler(self, origin, rest) if handler else await asking.question(self, origin, text)
 
         await self._privately(origin, await self._run(work, {}, click))
 
@@ -348,6 +348,11 @@ ACTIONS: dict[str, Handler] = {
     "glass": TeamsDesk.glass,
     "glass_ok": TeamsDesk.glass_ok,
     "glass_bad": TeamsDesk.glass_bad,
+    "ask_prompt": asking.prompt,
+    "ask_check": asking.check,
+    "ask_more": asking.page,
+    "ask_page": asking.page,
+    "ask_feedback": asking.feedback,
 }
 SUBMISSIONS: dict[str, Handler] = {
     "send_review": TeamsDesk.send_review,
@@ -355,6 +360,7 @@ SUBMISSIONS: dict[str, Handler] = {
     "send_snooze": TeamsDesk.send_snooze,
     "send_glass": TeamsDesk.send_glass,
     "send_glass_review": TeamsDesk.send_glass_review,
+    "send_comment": asking.send_comment,
 }
 
 

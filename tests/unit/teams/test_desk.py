@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from bot.ask.service import Ask
 from bot.domain.decisions import Choice, RequestState
 from bot.domain.errors import Denied
 from bot.domain.ids import RandomIds
 from bot.domain.views import Option, OptionView
+from bot.reports.about import About
+from bot.reports.answers import Answers
+from bot.reports.turns import StoredTurns
 from bot.settings import Settings
 from bot.store import clicks
 from bot.store import teams as store
@@ -82,6 +86,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         people=services, policy=services, approvals=services, stewardship=services, controls=services,
         delegations=services, whys=services,
     )  # fmt: skip
+    turns = StoredTurns(db, engine.clock)
+    questions, about = Ask(db, made, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
+    engine.answers = Answers(db, made, questions, about, turns, engine.clock, RandomIds())
     async with connector.serving() as (wire, service_url):
         yield World(connector, service_url, db, services, TeamsDesk(engine, made, wire))
     await db.close()
@@ -321,6 +328,56 @@ async def test_every_command_answers_with_a_sound_card(world: World, text: str) 
     content = body["attachments"][0]["content"]
     assert problems(content) == schema_problems(content) == []
     assert world.clicks()[0][1] in {"done", "refused"}
+
+
+def private(text: str, **more: Any) -> dict[str, Any]:
+    personal = {"conversationType": "personal", "id": "a:1"}
+    return activity(text=text, conversation=personal, channelData={"tenant": {"id": TENANT}}, **more)
+
+
+async def ask_home(world: World, text: str, **more: Any) -> dict[str, Any]:
+    """The card of the answer in the 1:1 chat, asked by somebody of this company."""
+    await world.come(private(text, **more))
+    content = world.connector.asked[-1][2]["attachments"][0]["content"]
+    assert problems(content) == schema_problems(content) == []
+    return content  # type: ignore[no-any-return]
+
+
+def member(world: World) -> None:
+    """The fake knows people of Slack's company only."""
+    actor = world.services.actor
+
+    async def ours(identity: Any) -> Any:
+        made = await actor(identity)
+        return made.model_copy(update={"standing": made.standing.model_copy(update={"external": False})})
+
+    world.services.actor = ours  # type: ignore[method-assign]
+
+
+async def test_a_question_is_answered_checked_and_judged(world: World) -> None:
+    member(world)
+    shown = await ask_home(world, "How many findings are open?")
+    assert "0 findings" in shown["fallbackText"]
+    verbs = {a["verb"]: a["data"]["gh"] for e in shown["body"] if e["type"] == "ActionSet" for a in e["actions"]}
+    ids = json.loads(verbs["gh.ask_check"])
+    assert "Computed again" in said(await world.press("gh.ask_check", ids, id="2"))
+    await world.press("gh.ask_page", ids | {"o": "20"}, id="3")
+    down = await world.press("gh.ask_feedback", ids | {"d": "down"}, id="4")
+    thanks = await world.press("gh.send_comment", button(down, "gh.send_comment"), {"comment": "wrong"}, id="5")
+    assert "Thank you" in said(thanks)
+    kept = world.db.read_sync(lambda c: c.exec_driver_sql("SELECT verdict, comment FROM answer_feedback").all())
+    assert [tuple(row) for row in kept] == [("down", "wrong")]
+    again = await world.press("gh.ask_prompt", {"f": "How many findings are open?"}, id="6")
+    assert "0 findings" in again["value"]["fallbackText"]
+
+
+async def test_a_guest_or_another_company_gets_no_answer(world: World) -> None:
+    shown = await ask_home(world, "ask how many criticals are open?")
+    assert "another organisation" in shown["fallbackText"]
+    member(world)
+    world.services.guest = True
+    assert "guest" in (await ask_home(world, "How many criticals are open?", id="2"))["fallbackText"].lower()
+    assert world.clicks() == [("command.ask", "refused"), ("command.ask", "refused")]
 
 
 async def test_an_answer_teams_does_not_take_goes_through_the_outbox(world: World) -> None:
