@@ -110,6 +110,7 @@ class Ask:
     ) -> None:  # fmt: skip
         self._db, self._settings, self._clock, self._second = db, settings, clock, second_reader
         self._readers: dict[sql.Rights, _Held] = {}
+        self._since: dict[datetime, tuple[datetime, bool]] = {}
         self._refreshing: dict[sql.Rights, asyncio.Task[None]] = {}
         self._turns: Turns = turns or MemoryTurns()
 
@@ -201,7 +202,7 @@ class Ask:
 
     def _run(self, conn: Connection, query: p.PostureQuery, who: Asker, now: datetime, past: bool) -> Answer:
         # Where nothing happened since the instant asked for, what is stored is what stood then.
-        past = past and sql.changed_since(conn, now)
+        past = past and self._happened_since(conn, now)
         frame = sql.frame(now, self._settings.sla, self.rights(who), past=past)
         result = run.run(conn, query, frame)
         if query.kind is p.Kind.DETAIL and not result.rows:
@@ -210,6 +211,16 @@ class Ask:
             "answered", phrase.sentence(query, result, now), now, query.kind, result.value, result.rows, result.total,
             query, phrase.how_read(query, now),
         )  # fmt: skip
+
+    def _happened_since(self, conn: Connection, at: datetime) -> bool:
+        """Whether anything happened after ``at``; looked up once a minute, as it reads an index from end to end."""
+        now = self._clock.now()
+        known = self._since.get(at)
+        if known is None or known[0] < now:
+            if len(self._since) > 100:
+                self._since.clear()
+            known = self._since[at] = (now + timedelta(seconds=FRESH), sql.changed_since(conn, at))
+        return known[1]
 
     def _reader(self, conn: Connection, rights: sql.Rights) -> Reader:
         """The one at hand, however old: a newer one is made beside the answers, not in their way."""

@@ -174,7 +174,7 @@ _EVERY_STATUS = tuple(status.value for status in Status)
 
 
 def changed_since(conn: Connection, at: datetime) -> bool:
-    """Whether any finding was seen, resolved or set aside after ``at``. Each is one look into an index."""
+    """Whether any finding was seen, resolved or set aside after ``at``."""
     for found in (
         and_(F.status.in_(_EVERY_STATUS), F.first_seen > at),
         F.resolved_at > at,

@@ -38,7 +38,6 @@ from sqlalchemy import (
     table,
     text,
     true,
-    values,
 )
 from typer.testing import CliRunner
 
@@ -100,14 +99,14 @@ def grow(conn: Connection, count: int) -> int:
     for index in FINDINGS.indexes:  # filled in one go afterwards
         index.drop(conn)
     conn.execute(text("CREATE TEMPORARY TABLE base AS SELECT * FROM findings"))
-    for first in range(1, factor, 50):
-        number = values(column("n", Integer), name="numbers").data(
-            [(n,) for n in range(first, min(first + 50, factor))]
-        )
-        suffix = literal("~") + cast(number.c.n, String)
-        source = table("base", *(column(n, FINDINGS.c[n].type) for n in names))
-        columns = [(source.c[n] + suffix if n in OWN else source.c[n]).label(n) for n in names]
-        conn.execute(insert(FINDINGS).from_select(names, select(*columns).select_from(source.join(number, true()))))
+    conn.execute(text("CREATE TEMPORARY TABLE numbers (n INTEGER)"))
+    number = table("numbers", column("n", Integer))
+    conn.execute(insert(number), [{"n": n} for n in range(1, factor)])
+    source = table("base", *(column(n, FINDINGS.c[n].type) for n in names))
+    suffix = literal("~") + cast(number.c.n, String)
+    columns = [(source.c[n] + suffix if n in OWN else source.c[n]).label(n) for n in names]
+    conn.execute(insert(FINDINGS).from_select(names, select(*columns).select_from(number.join(source, true()))))
+    conn.execute(text("DROP TABLE numbers"))
     conn.execute(text("DROP TABLE base"))
     for index in FINDINGS.indexes:
         index.create(conn)
