@@ -134,6 +134,11 @@ class EnrichmentSettings(_Section):
     nvd_per_day: int = Field(500, ge=0, description="Most calls to NVD in a day (UTC)")
     kev_stale_days: int = Field(7, ge=1, description="A KEV list older than this is called stale")
     epss_stale_days: int = Field(3, ge=1, description="Scores older than this are called stale")
+    servicenow_url: str = Field("", description="Instance whose CMDB `gatehouse enrich cmdb` reads")
+    servicenow_user: str = Field("", description="A user that may read cmdb_ci")
+    servicenow_password: SecretStr | None = Field(None, description="Its password")
+    servicenow_table: str = Field("cmdb_ci", description="Table of configuration items")
+    servicenow_query: str = Field("", description="Encoded query, for example operational_status=1")
     aws_context: bool = Field(False, description="Read who made a resource, its tags, whether it can be reached and "
                               "when it was last used, for causes of P1 and P2")  # fmt: skip
     aws_per_hour: int = Field(60, ge=0, description="Most resources looked at in an hour")

@@ -54,6 +54,38 @@ async def _update(settings: Any, kev: Path | None, epss: Path | None) -> list[An
 
 
 @app.command()
+def cmdb(
+    out: Annotated[Path, typer.Argument(help="The CSV file that routing.cmdb names.")],
+    config: Config = None,
+) -> None:
+    """Read ServiceNow's configuration items into a CSV file, whole or not at all."""
+    with errors():
+        count, total = asyncio.run(_cmdb(read_settings(config), out))
+        hidden = f" of {total}: the others are hidden from this user" if total is not None and total > count else ""
+        typer.echo(f"{count} configuration items written to {out}{hidden}")
+
+
+async def _cmdb(settings: Any, out: Path) -> tuple[int, int | None]:
+    from bot.domain.errors import SettingsError
+    from connectors.servicenow import CmdbReader
+
+    chosen = settings.enrichment
+    if not (chosen.servicenow_url and chosen.servicenow_user and chosen.servicenow_password):
+        raise SettingsError(
+            "ServiceNow is not set up",
+            mend="Set enrichment.servicenow_url and _user, and GATEHOUSE_ENRICHMENT__SERVICENOW_PASSWORD.",
+        )
+    reader = CmdbReader(
+        chosen.servicenow_url, chosen.servicenow_user, chosen.servicenow_password, table=chosen.servicenow_table,
+        query=chosen.servicenow_query,
+    )  # fmt: skip
+    try:
+        return await reader.save(out), reader.total
+    finally:
+        await reader.close()
+
+
+@app.command()
 def status(json: Json = False, config: Config = None) -> None:
     """How fresh each list is. Exit 1: one is stale or cannot be had."""
     with errors():
