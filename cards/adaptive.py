@@ -392,7 +392,6 @@ def content(
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "version": VERSION,
         "fallbackText": summary,
-        "lang": "en",
     }
     if full:
         made["msteams"] = {"width": "Full"}
