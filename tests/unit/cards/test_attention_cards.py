@@ -18,7 +18,8 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 def cause(**more: object) -> CauseView:
     given = {
         "id": "c-1", "revision": 1, "stage": Stage.OPEN, "title": "Flow logs are off", "what": "",
-        "priority": Priority.P3, "decision": Ssvc.TRACK_STAR, "severity": Severity.MEDIUM, "first_seen": NOW, "open_count": 214,
+        "priority": Priority.P3, "decision": Ssvc.TRACK_STAR, "severity": Severity.MEDIUM,
+        "first_seen": NOW, "open_count": 214,
         "total_count": 214,
     }  # fmt: skip
     return CauseView.model_validate(given | more)

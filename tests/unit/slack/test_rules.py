@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,3 +171,33 @@ def test_a_sparkline_is_a_picture_of_text() -> None:
     assert cards.sparkline(()) == ""
     assert cards.sparkline((0, 0)) == "▁▁"
     assert cards.sparkline((0, 1, 4, 8)) == "▁▂▅█"
+
+
+class Uploads:
+    """A client that takes a message and a file."""
+
+    def __init__(self) -> None:
+        self.files: list[dict[str, Any]] = []
+
+    async def chat_postMessage(self, **_given: Any) -> Any:
+        return SimpleNamespace(data={"ok": True, "ts": "7.7"})
+
+    async def files_upload_v2(self, **given: Any) -> Any:
+        self.files.append(given)
+        return SimpleNamespace(data={"ok": True})
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+async def test_the_course_is_a_picture_in_the_thread_where_it_may_be(noisy: World, pictures: bool) -> None:
+    pytest.importorskip("matplotlib")
+    settings, now = noisy.app.desk.settings, noisy.app.desk.engine.clock.now() + timedelta(minutes=1)
+    chosen = settings.attention.model_copy(update={"pictures": pictures})
+    settings = settings.model_copy(update={"attention": chosen})
+    view = await noisy.db.read(reports.daily, settings, "slack:C0NONE", now - timedelta(days=1), now)
+    client: Any = Uploads()
+    assert await SlackPoster(client).post(Message(kind="daily", subject=view.day, channel=CHANNEL, view=view)) == "7.7"
+    assert len(client.files) == pictures
+    for file in client.files:
+        assert file["content"].startswith(b"\x89PNG")
+        assert (file["channel"], file["thread_ts"]) == (CHANNEL, "7.7")
+        assert file["alt_txt"].startswith("Line chart: New findings a day")
