@@ -42,6 +42,7 @@ async def run_checks(config: Path | None) -> list[Result]:
         ("policy", _policy),
         ("people", _people),
         ("routing", _routing),
+        ("triage", _triage),
         ("slack", _slack),
         ("aws", _aws),
         ("model", _model),
@@ -121,6 +122,37 @@ async def _routing(settings: Settings) -> str:
             "no fallback channel: a finding nobody owns would go nowhere", mend="Set routing.fallback: [slack:C…]."
         )
     return f"{len(routing.owners)} owners, {len(routing.rules)} rules"
+
+
+async def _triage(settings: Settings) -> str:
+    """Tables are complete, registers can be read, and the lists of others are fresh where they are switched on."""
+    from bot.domain.ids import SystemClock
+    from bot.intake.ownership import load
+    from bot.intake.triage import rules_of
+    from bot.reports.ages import feeds
+    from bot.store.database import Database
+
+    routing = settings.routing
+    rules_of(settings)
+    load(routing.cmdb, routing.catalog, routing.codeowners)
+    unknown = sorted({owner for owner in routing.account_owners.values() if owner not in routing.owners})
+    if unknown:
+        raise GatehouseError(
+            f"account_owners name owners that do not exist: {', '.join(unknown)}", mend="Add them under routing.owners."
+        )
+    db = Database(settings.database_url.get_secret_value())
+    try:
+        found = await db.read(feeds, settings, SystemClock().now())
+    finally:
+        await db.close()
+    late = [feed for feed in found if not feed.ok and settings.enrichment.enabled]
+    if late:
+        raise GatehouseError(
+            "; ".join(f"{feed.title}: {feed.said}" for feed in late), mend="Run gatehouse enrich update; see its error."
+        )
+    own = f"{len(settings.triage.tables)} own tables" if settings.triage.tables else "the built-in tables"
+    lists = ", ".join(feed.title for feed in found) or "no lists of others"
+    return f"{own}, {lists}"
 
 
 async def _slack(settings: Settings) -> str:

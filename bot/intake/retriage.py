@@ -66,7 +66,9 @@ def retriage(
     for cause_id, said in sorted(done.raised.items()):
         outbox.refresh_cause(conn, ids, now, cause_id, note=said[:500])
         outbox.say_in_thread(conn, ids, now, cause_id, f"More urgent now: {said}.")
-    announce.announce(conn, ids, now, settings.routing, changed, settings.attention)
+    # What stands in a channel has just been told why; the others are new there.
+    unposted = [cause for cause in changed if not cause.posted]
+    announce.announce(conn, ids, now, settings.routing, unposted, settings.attention)
     ledger.append(
         conn, kind="findings.retriaged", subject=why, actor="gatehouse", now=now,
         body={"why": why, "changed": done.changed, "moved": moved[:1000], "raised": done.raised},
