@@ -1,4 +1,4 @@
-"""What a model is told of a cause: few facts, redacted, without the company's names and without counts.
+"""What a model is told of a cause: few facts, redacted, without the company's names, ratings and counts.
 
 Causes that differ only in account, names and counts have the same facts, and so one call. "How many" is one of three
 words; the numbers stand on the card, computed.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.domain.findings import Finding, FindingClass, Severity
+from bot.domain.findings import Finding, FindingClass
 from bot.domain.ids import canonical
 from bot.domain.triage import Verdict
 
@@ -78,7 +78,6 @@ def facts_of(material: Material) -> Facts:
             "found": clean(finding.desc, 600),
             "risk_in_the_sources_words": risk,
             "advice_of_the_source": advice,
-            "severity": Severity(cause["severity"]).name.lower(),
         },
         "circumstances": {
             "provider": clean(cause["provider"], 20),

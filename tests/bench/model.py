@@ -1,10 +1,10 @@
 """What the model costs for a company's findings: calls, tokens and cards, against one call per finding.
 
-    python tests/bench/model.py [--findings 10000] [--hours 8] [--all] [--json]
+    python tests/bench/model.py [--findings 10000] [--hours 8] [--json]
 
 The findings are Wiz's, of the simulated demo company (bot/sandbox/vendors/company.py), mapped and stored as in
-production. Cards go out within the channels' budget over ``--hours``; narratives are written for causes with a card
-(``--all``: every open cause gets a card). The model is a stub; tokens are characters / 4 of what really would leave.
+production. Cards go out within the channels' budget over ``--hours``; narratives are written for causes with a card.
+The model is a stub; tokens are characters / 4 of what really would leave.
 One call per finding is counted by sending each finding's own facts with the same instructions.
 """
 
@@ -25,7 +25,7 @@ from bot.domain.ids import RandomIds
 from bot.intake.service import Intake
 from bot.narrative.asking import FENCE, Asking
 from bot.narrative.facts import Material, facts_of
-from bot.narrative.narrator import INSTRUCTIONS, Narrator
+from bot.narrative.narrator import INSTRUCTIONS, Narrator, material
 from bot.ports import Message, ModelReply, ModelRequest, Page
 from bot.remediation.catalog import builtin_catalog
 from bot.reports.board import Board
@@ -102,11 +102,9 @@ def raw_findings(count: int, seed: int) -> list[dict[str, Any]]:
     return made[:count]
 
 
-async def measure(count: int, hours: int, seed: int, every: bool) -> dict[str, Any]:
+async def measure(count: int, hours: int, seed: int) -> dict[str, Any]:
     owners = {team: {"name": f"{team} team", "channels": [f"slack:C{team}"]} for team in TEAMS}
     routing: dict[str, Any] = {"owners": owners, "fallback": ["slack:C0"]}
-    if every:
-        routing["cards_per_interval"] = 1_000_000
     settings = Settings(routing=routing, model={"name": "stub", "tokens_per_day": 10**9})  # type: ignore[arg-type]
     clock, ids, catalog, stub, poster = Clock(), RandomIds(), builtin_catalog(), Stub(), Poster()
     url = f"sqlite:///{tempfile.mkdtemp()}/model.db"
@@ -133,6 +131,7 @@ async def measure(count: int, hours: int, seed: int, every: bool) -> dict[str, A
         clock.at += timedelta(hours=1)
     seconds = time.monotonic() - began
     figures = await db.read(_figures)
+    figures["calls_if_every_cause_had_a_card"] = await db.read(_shapes, settings, catalog)
     alone_in = alone_out = 0
     instructions = len(INSTRUCTIONS + FENCE)
     for raw in raws[:: max(1, len(raws) // 500)]:
@@ -157,6 +156,16 @@ async def measure(count: int, hours: int, seed: int, every: bool) -> dict[str, A
     }  # fmt: skip
 
 
+def _shapes(conn: Connection, settings: Settings, catalog: Any) -> int:
+    """Different facts over all open causes: each would be one call."""
+    found = set()
+    for cause in conn.execute(text("SELECT id FROM causes WHERE state='open'")).scalars().all():
+        made = material(conn, settings, catalog, cause)
+        if made is not None:
+            found.add(facts_of(made).text)
+    return len(found)
+
+
 def _figures(conn: Connection) -> dict[str, Any]:
     def count(query: str) -> int:
         return int(conn.execute(text(query)).scalar_one())
@@ -177,10 +186,9 @@ def main() -> None:
     parser.add_argument("--findings", type=int, default=10_000)
     parser.add_argument("--hours", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--all", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = asyncio.run(measure(given.findings, given.hours, given.seed, given.all))
+    found = asyncio.run(measure(given.findings, given.hours, given.seed))
     if given.json:
         print(json.dumps(found))
         return

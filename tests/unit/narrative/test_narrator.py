@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.domain.errors import NotFound, Refused, RetryLater
-from bot.domain.findings import Resource, Severity
+from bot.domain.findings import Resource
 from bot.domain.narratives import Narrative
 from bot.narrative.asking import Asking, BudgetSpent
 from bot.ports import ModelReply, ModelRequest
@@ -64,7 +64,7 @@ async def test_causes_with_the_same_facts_share_a_call(tmp_path: Path) -> None:
 async def test_new_facts_are_told_anew(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "a.db", model=StubModel())
     await scene.live(lamp())
-    await scene.live(lamp(severity=Severity.CRITICAL))
+    await scene.live(lamp(internet_exposed=True))
     assert scene.model
     assert len(scene.model.requests) == 2
 
@@ -205,7 +205,7 @@ async def test_prose_about_facts_that_changed_does_not_stay_while_the_model_is_a
     answers: list[Any] = [GOOD, RetryLater("busy"), {**GOOD, "risk": "Anyone can burn it."}]
     scene = Scene(tmp_path / "a.db", model=StubModel(*answers))
     await scene.live(lamp())
-    await scene.live(lamp(severity=Severity.CRITICAL))
+    await scene.live(lamp(internet_exposed=True))
     view = (await scene.board.cause(await cause_id(scene))).narrative
     assert view is not None
     assert (view.model, view.why) == ("", "busy")
