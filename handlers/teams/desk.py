@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from bot.domain.decisions import Choice, RequestState
 from bot.domain.errors import BadInput, Denied, GatehouseError
-from bot.domain.principals import Actor, PlatformIdentity
+from bot.domain.principals import Actor, Platform, PlatformIdentity
 from bot.domain.views import Notice, Option
 from bot.engine import Engine
 from bot.settings import Settings
@@ -69,6 +69,8 @@ class TeamsDesk:
     async def seen(self, origin: Origin, activity: Mapping[str, Any]) -> None:
         """Keep where it came from: nothing else can be posted to later."""
         now, db = self.engine.clock.now(), self.engine.db
+        if activity.get("type") == "conversationUpdate":  # who is there changed: nothing believed so far is believed on
+            self.engine.people.forget(Platform.TEAMS)
         if _leaves(activity, origin.bot):
             self._kept.clear()
             await db.write(store.removed, origin.tenant, origin.place, origin.team)

@@ -412,6 +412,14 @@ async def test_installation_is_kept_and_its_end_too(world: World) -> None:
     assert not gone.installed
 
 
+async def test_where_members_change_nobody_is_believed_on(world: World) -> None:
+    await world.come(activity("conversationUpdate", membersRemoved=[{"id": "29:somebody"}]))
+    assert world.services.did("forget") == [("forget", "teams", "", "")]
+    kept = await world.db.read(store.conversation, TENANT, CHANNEL)
+    assert kept is not None
+    assert kept.installed
+
+
 async def test_what_a_crash_left_is_finished_and_told(world: World) -> None:
     before = NOW - timedelta(minutes=5)
     sent = press("gh.send_snooze", {"c": "c-1"}, given={"days": "7", "reason": "later"}, id="9")
