@@ -32,7 +32,7 @@ from cards.words import ids as ids_text
 from handlers.common import forms
 from handlers.common.ids import WORDS, ids_of, number, text_id
 
-from . import asking, commands
+from . import asking, commands, witnesses
 from .payloads import Origin, click_of, command_of, journal_of, pressed_of
 from .replies import Given, Ids, Reply, back_to, plan_reply, told
 from .wire import TeamsWire
@@ -344,6 +344,8 @@ ACTIONS: dict[str, Handler] = {
     "not_mine": TeamsDesk.not_mine,
     "snooze": TeamsDesk.snooze,
     "details": TeamsDesk.details,
+    "split": witnesses.split,
+    "merge": witnesses.merge,
     "why": TeamsDesk.why,
     "page": TeamsDesk.page,
     "revoke": TeamsDesk.revoke,
