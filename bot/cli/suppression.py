@@ -88,8 +88,8 @@ def _print_rule(rule: dict[str, Any]) -> None:
 
 def _print_preview(found: dict[str, Any]) -> None:
     typer.echo(
-        f"    would hide {found['hides']} of {found['of_open']} open findings and {found['causes']} cards; it is about "
-        f"{found['matched']}, {found['last_week']} of them first seen in the last seven days"
+        f"    would hide {found['hides']} of {found['of_open']} open findings, cards with them: {found['causes']}; "
+        f"it is about {found['matched']}, {found['last_week']} of them first seen in the last seven days"
     )
     for priority, number in found["by_priority"]:
         typer.echo(f"    P{priority}: {number}")
