@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bot.intake.webhooks import Door
     from bot.narrative.asking import Asking
     from bot.polling import Source
+    from bot.store.database import Database
     from handlers.slack.connection import SlackSide
 
 log = logging.getLogger(__name__)
@@ -236,13 +237,13 @@ def model_of(settings: Settings) -> Model | None:
     return OpenAIModel(settings.model)
 
 
-def second_reader(settings: Settings, asking: Asking | None) -> QuestionReader | None:
+def second_reader(settings: Settings, asking: Asking | None, db: Database) -> QuestionReader | None:
     """The model as a reader of questions beside the embedded one."""
     if asking is None or not settings.model.questions:
         return None
     from bot.narrative.questions import ModelQuestions
 
-    return ModelQuestions(asking)
+    return ModelQuestions(asking, db, settings)
 
 
 async def serve(
@@ -324,7 +325,7 @@ async def serve(
     )
     model = model_of(settings)
     asking = Asking(engine.db, model, settings.model, clock, ids) if model is not None else None
-    engine.second_reader = second_reader(settings, asking)
+    engine.second_reader = second_reader(settings, asking, engine.db)
     narrator = Narrator(engine.db, settings, asking, builtin_catalog(), clock, ids, worker)
     polled = sources(settings)
     work = Work(durable, engine.db, engine.executor, polling, polled, deliverer, housekeeping, clock)

@@ -67,7 +67,7 @@ async def ask_all(
     try:
         clock = SystemClock()
         asking = Asking(db, model, settings.model, clock, RandomIds()) if model is not None else None
-        service = Ask(db, settings, clock, second_reader=second_reader(settings, asking))
+        service = Ask(db, settings, clock, second_reader=second_reader(settings, asking, db))
         for one in asked:
             who = await service.asker(one.get("as") or principal)
             thread = one.get("thread")

@@ -175,15 +175,19 @@ def material(conn: Connection, settings: Settings, catalog: PlaybookCatalog, cau
     finding, verdict = urgent
     resources = narratives.resources(conn, cause_id)
     owner = settings.routing.owners.get(row.owner)
-    people = [person.name for person in settings.people.values()]
-    people += [person.email for person in settings.people.values() if person.email]
-    people += list(settings.people)
-    people += list(conn.execute(select(PRINCIPALS.c.name)).scalars())
     return Material(
         cause=dict(row._mapping), finding=finding, verdict=verdict, resources=resources,
         owner_name=owner.name if owner else row.owner, fix=_fix(catalog, row.playbook),
-        others=narratives.neighbours(conn, cause_id, [uid for uid, _, _ in resources]), people=people,
+        others=narratives.neighbours(conn, cause_id, [uid for uid, _, _ in resources]), people=directory(conn, settings),
     )  # fmt: skip
+
+
+def directory(conn: Connection, settings: Settings) -> list[str]:
+    """The people whose names never leave: of gatehouse.yml and of the store."""
+    known = [*settings.people, *conn.execute(select(PRINCIPALS.c.name)).scalars()]
+    for person in settings.people.values():
+        known += [person.name, person.email]
+    return [name for name in known if name]
 
 
 def _fix(catalog: PlaybookCatalog, playbook: str) -> str:

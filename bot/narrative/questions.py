@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.domain.ids import canonical
 from bot.domain.posture import PostureQuery
 from bot.ports import QuestionReading
+from bot.settings import Settings
+from bot.store.database import Database
 
 from .asking import Asking
+from .narrator import directory
 from .redact import Redactor
 
 INSTRUCTIONS = """\
@@ -35,14 +38,14 @@ class QuestionAnswer(BaseModel):
 
 
 class ModelQuestions:
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
+    def __init__(self, asking: Asking, db: Database, settings: Settings) -> None:
+        self._asking, self._db, self._settings = asking, db, settings
 
     async def read(
         self, question: str, names: Mapping[str, Sequence[str]], now: datetime, before: PostureQuery | None = None
     ) -> QuestionReading:
         """Raises what ``Asking`` raises."""
-        clean = Redactor()
+        clean = Redactor(await self._db.read(directory, self._settings))
         data = {
             "question": clean(question, 1000),
             "now": f"{now.astimezone(UTC):%A %Y-%m-%dT%H:%MZ}",

@@ -181,11 +181,14 @@ async def test_the_model_reads_by_the_schema_of_the_language(tmp_path: Path) -> 
         {"query": CRITICALS.model_dump(mode="json"), "cannot": ""},
         {"cannot": "advice"},
     )
-    reader = ModelQuestions(Asking(db, model, ModelSettings(name="m"), Clock(), RandomIds()))
-    reading = await reader.read("criticals? ask anna@corp.example", {"team": ["quarry"]}, NOW)
+    settings = Settings(people={"zdenka": {"name": "Zdenka Novotna"}})  # type: ignore[arg-type]
+    reader = ModelQuestions(Asking(db, model, ModelSettings(name="m"), Clock(), RandomIds()), db, settings)
+    asked = "criticals? ask anna@corp.example or Zdenka, at 10.9.8.7"
+    reading = await reader.read(asked, {"team": ["quarry"]}, NOW)
     assert reading.query == CRITICALS  # after one repair
     assert "PostureQuery" in json.dumps(model.requests[0].schema)
-    assert "anna@corp.example" not in model.told
+    for kept in ("anna@corp.example", "Zdenka", "10.9.8.7"):
+        assert kept not in model.told
     assert "quarry" in model.told
     assert (await reader.read("why?", {}, NOW)).query is None
     await db.close()
