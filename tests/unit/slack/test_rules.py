@@ -43,12 +43,13 @@ class People:
 async def noisy(tmp_path: Path) -> AsyncIterator[World]:
     """The real services of attention over three findings of two causes."""
     made = await build_world(tmp_path)
-    engine, settings = made.app.desk.engine, made.app.desk.settings
+    engine: Any = made.app.desk.engine
+    settings = made.app.desk.settings
     policy, ids = Policy.load(settings.governance), RandomIds()
     engine.people = People()
     engine.suppression = Suppression(made.db, settings, engine.clock, ids, policy)
     engine.regroup = Regroup(made.db, settings, engine.clock, ids, policy)
-    intake = Intake(made.db, settings, Catalog(), engine.clock, ids)  # type: ignore[arg-type]
+    intake = Intake(made.db, settings, Catalog(), engine.clock, ids)
     await poll(
         intake, Mapper(), [raw("a", rule="r1", **QUIET), raw("b", rule="r1", **QUIET), raw("c", rule="r2", **QUIET)]
     )
