@@ -178,7 +178,8 @@ def material(conn: Connection, settings: Settings, catalog: PlaybookCatalog, cau
     return Material(
         cause=dict(row._mapping), finding=finding, verdict=verdict, resources=resources,
         owner_name=owner.name if owner else row.owner, fix=_fix(catalog, row.playbook),
-        others=narratives.neighbours(conn, cause_id, [uid for uid, _, _ in resources]), people=directory(conn, settings),
+        others=narratives.neighbours(conn, cause_id, [uid for uid, _, _ in resources]),
+        people=directory(conn, settings),
     )  # fmt: skip
 
 
