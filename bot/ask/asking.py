@@ -109,6 +109,8 @@ class Asking(Marks):
 
     def _counted(self) -> str:
         """What is counted: the first noun after "how many", else the first noun of all."""
+        if self.out.by and not any(m.kind == "how" for m in self.marks):
+            return "finding"  # a breakdown counts findings unless it is asked how many of what
         how = [m for m in self.marks if m.kind in {"how", "exists"}]
         start = how[0].end if how and any(m.start >= how[0].end and self._noun(m) for m in self.marks) else 0
         yes_no = not how and self._yes_no()

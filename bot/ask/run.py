@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, distinct, func, literal, select
+from sqlalchemy import ColumnElement, Connection, and_, case, distinct, func, literal, or_, select
 
 from bot.ask import sql
 from bot.ask.sql import COLUMNS, DaysBetween, F, Frame
@@ -411,6 +411,8 @@ def _open_over(
     if query.of != "finding":  # distinct things cannot be added up
         then = [p.Is(field="open") if end >= f.now else p.OpenAt(at=end) for _, _, end in spans]
         return [count(conn, query.of, (*query.where, each), f) for each in then]
+    if not f.past:
+        return _open_back(conn, kept, f, spans)
     start = spans[0][1]
     base = conn.execute(select(func.count()).select_from(FINDINGS).where(kept, sql.open_at(start))).scalar_one()
     came = _histogram(conn, F.first_seen, kept, spans, f)
@@ -423,6 +425,36 @@ def _open_over(
     for plus, minus, out in zip(came, gone, never, strict=True):
         now_open += plus - minus - out
         values.append(now_open)
+    return values
+
+
+def _open_back(
+    conn: Connection, kept: ColumnElement[bool], f: Frame, spans: Sequence[tuple[date, datetime, datetime]]
+) -> list[int]:
+    """The same from what is open now: one look at what came or left since the beginning, by day. What neither came nor
+    left since is open all along or not at all."""
+    start = spans[0][1]
+    left = sql.closed_at()
+    now_open = int(conn.execute(select(func.count()).select_from(FINDINGS).where(kept, sql.is_open(f))).scalar_one())
+    came_day = case((F.first_seen >= start, sql.DayOf(F.first_seen)), else_="")
+    still = case((sql.is_open(f), 1), else_=0)
+    moved = (
+        select(came_day.label("came"), sql.DayOf(left).label("left"), still.label("still"), func.count().label("n"))
+        .where(kept, or_(F.first_seen >= start, F.resolved_at >= start, F.suppressed_at >= start))
+        .group_by(came_day, sql.DayOf(left), still)
+    )
+    rows = conn.execute(moved).all()
+    stable = now_open - sum(row.n for row in rows if row.still)
+    values = []
+    for number, (first, _, _) in enumerate(spans):
+        # The last day of the span: the one before the next begins.
+        last = (
+            spans[number + 1][0] - timedelta(days=1) if number + 1 < len(spans) else max(first, f.now.date())
+        ).isoformat()
+        open_then = sum(
+            row.n for row in rows if row.came <= last and (row.still or (row.left is not None and row.left > last))
+        )
+        values.append(stable + open_then)
     return values
 
 

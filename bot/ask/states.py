@@ -29,7 +29,7 @@ class States(Filters):
         return [m.kind for m in self._between(low, high)] == ["and"] and high.start - low.end <= 3
 
     def _netted(self) -> bool:
-        return any(m.kind == "net" for m in self.marks)
+        return any(m.kind in {"net", "change"} for m in self.marks)
 
     def _contradiction(self) -> None:
         """``suppressed and open``: no finding is both, and both together is another way to say it."""
@@ -113,6 +113,8 @@ class States(Filters):
                     raise NotUnderstood("Not closed at all, or closed at another time? Please say it another way.")
                 name = ""
                 self.out.status.append("open")
+            if not name and self._netted():
+                name = "found"  # both ways are counted
             if not name and (mark.data.start == mark.data.end or (statuses and self._past_tense())):
                 name = "open"
             if name != "open" and mark.data.start == mark.data.end:
