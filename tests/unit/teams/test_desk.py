@@ -83,7 +83,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = Settings(teams=base.teams, teams_app_password="x", routing={"owners": {"payments": {"name": "Payments"}}})
     engine: Any = SimpleNamespace(
         db=db, settings=made, clock=Clock(), ids=RandomIds(), board=services,
-        people=services, policy=services, approvals=services, stewardship=services, controls=services,
+        people=services, policy=services, approvals=services, stewardship=services, issues=services,
+        controls=services,
         delegations=services, whys=services,
     )  # fmt: skip
     turns = StoredTurns(db, engine.clock)
@@ -186,6 +187,14 @@ async def test_not_mine_and_snooze_ask_and_do(world: World) -> None:
     who = f"{TENANT}/{ALICE}"
     assert world.services.did("not_mine") == [("not_mine", "c-1", who, "payments", "theirs")]
     assert world.services.did("snooze") == [("snooze", "c-1", who, 7, "later")]
+
+
+async def test_one_press_splits_or_merges_witnesses(world: World) -> None:
+    await world.press("gh.split", {"c": "c-1", "f": "f-2"})
+    await world.press("gh.merge", {"c": "c-1", "f": "f-1", "o": "f-3"}, id="2")
+    who = f"{TENANT}/{ALICE}"
+    assert world.services.did("split") == [("split", "c-1", "f-2", who)]
+    assert world.services.did("merge") == [("merge", "c-1", "f-1", "f-3", who)]
 
 
 @pytest.mark.parametrize("given", [{"days": "9999", "reason": "x"}, {"days": "7"}, {}])
