@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,11 +23,13 @@ from bot.ports import CveRecord, CveRecords, Edition, ThreatList
 from bot.settings import Settings
 from bot.store import intel, ledger, outbox
 from bot.store.database import Database
+from bot.store.upsert import chunks
 
 log = logging.getLogger(__name__)
 TITLES = {"kev": "CISA KEV", "epss": "FIRST EPSS", "nvd": "NVD", "aws": "AWS context"}
 RETRY = timedelta(minutes=30)  # after a failure
 NVD_AT_ONCE = 25
+SCORES_AT_ONCE = 10_000
 NVD_AGAIN = timedelta(days=30)
 
 
@@ -98,7 +100,24 @@ class Enrichment:
         except GatehouseError as error:
             await self._db.write(self._failed, name, error.reason)
             return Updated(name, False, error.reason)
-        return await self._db.write(self._store, name, edition, source is not None)
+        ahead = 0
+        if name == "epss" and edition is not None and not self._is_older(edition, known, source is not None):
+            edition, ahead = await self._store_others(edition)
+        return await self._db.write(self._store, name, edition, source is not None, ahead)
+
+    @staticmethod
+    def _is_older(edition: Edition, known: Any, by_hand: bool) -> bool:
+        have = known.as_of if known is not None else None
+        return have is not None and edition.as_of < have and not by_hand
+
+    async def _store_others(self, edition: Edition) -> tuple[Edition, int]:
+        """Scores of CVEs that none of our findings names, in small transactions: nothing waits for 300,000 rows.
+        The edition of the others, and how many were written."""
+        ours = frozenset(await self._db.read(intel.our_cves))
+        rest = await self._db.read(_other_scores, edition, ours)
+        for some in chunks(rest, SCORES_AT_ONCE):
+            await self._db.write(intel.store_scores, some)
+        return replace(edition, rows=[row for row in edition.rows if row["cve"] in ours]), len(rest)
 
     def _failed(self, conn: Connection, name: str, why: str) -> None:
         now = self._clock.now()
@@ -108,19 +127,18 @@ class Enrichment:
                 outbox.tell(conn, self._ids, now, address, f"{TITLES[name]} cannot be had: {why[:300]} "
                             "Its last edition stays in force.", dedupe=f"intel:{name}:{now:%Y-%m-%d}")  # fmt: skip
 
-    def _store(self, conn: Connection, name: str, edition: Edition | None, by_hand: bool) -> Updated:
+    def _store(self, conn: Connection, name: str, edition: Edition | None, by_hand: bool, ahead: int) -> Updated:
         now = self._clock.now()
         if edition is None:
             intel.unchanged(conn, name, now)
             return Updated(name, True, "not modified since the last look")
         known = intel.feeds(conn).get(name)
-        have = known.as_of if known is not None else None
-        if have is not None and edition.as_of < have and not by_hand:
+        if self._is_older(edition, known, by_hand):
             intel.unchanged(conn, name, now)
             return Updated(name, True, f"the edition of {edition.as_of:%Y-%m-%d} is older than ours, left alone")
         ours = intel.our_cves(conn)
         before = intel.states(conn, ours)
-        written = intel.store_edition(conn, name, edition, now)
+        written = ahead + intel.store_edition(conn, name, edition, now)
         again = self._judge_again(conn, ours, before, name, f"{name} {edition.version}", now)
         if written:
             ledger.append(
@@ -194,6 +212,11 @@ class Enrichment:
         now = self._clock.now()
         known = await self._db.read(intel.feeds)
         return tuple(feed_view(name, known.get(name), self._settings, now) for name in ("kev", "epss", "nvd", "aws"))
+
+
+def _other_scores(conn: Connection, edition: Edition, ours: frozenset[str]) -> list[Mapping[str, Any]]:
+    old = intel.scores(conn)
+    return [row for row in edition.rows if row["cve"] not in ours and old.get(row["cve"]) != row["content"]]
 
 
 def _news(cve: str, was: intel.State | None, now: intel.State | None) -> str:

@@ -116,7 +116,9 @@ def of_cves(conn: Connection, cves: Collection[str]) -> list[str]:
 
 
 def store_edition(conn: Connection, name: str, edition: Edition, now: datetime) -> int:
-    """Write what differs; of the KEV list also remove what is no longer on it. Returns how many rows were written."""
+    """Write what differs; of the KEV list also remove what is no longer on it. Returns how many rows were written.
+
+    Of scores give those of our own CVEs; the others are ``store_scores``'s."""
     if name == "kev":
         rows = [
             {**row, "content": short_hash(row["added"], row["due"], str(row["ransomware"]), row["name"], prefix="")}
@@ -129,7 +131,10 @@ def store_edition(conn: Connection, name: str, edition: Edition, now: datetime) 
             conn.execute(delete(KEV).where(KEV.c.cve.in_(some)))
     else:
         rows, table, gone = [dict(row) for row in edition.rows], EPSS, set()
-        old = {row.cve: row.content for row in conn.execute(select(EPSS.c.cve, EPSS.c.content))}
+        old = {}
+        for some in chunks([row["cve"] for row in rows]):
+            query = select(EPSS.c.cve, EPSS.c.content).where(EPSS.c.cve.in_(some))
+            old |= {row.cve: row.content for row in conn.execute(query)}
     changed = [row for row in rows if old.get(row["cve"]) != row["content"]]
     for batch in chunks(changed, 5000):
         upsert(conn, table, ["cve"], batch, differs="content")
@@ -138,6 +143,15 @@ def store_edition(conn: Connection, name: str, edition: Edition, now: datetime) 
            "fetched_at": now, "checked_at": now, "tried_at": now, "failing_since": None, "error": ""}  # fmt: skip
     _feed(conn, row)
     return len(changed) + len(gone)
+
+
+def scores(conn: Connection) -> dict[str, str]:
+    """CVE -> its score as it was written; hundreds of thousands, so by the driver alone."""
+    return {row[0]: row[1] for row in conn.exec_driver_sql("SELECT cve, content FROM intel_epss")}
+
+
+def store_scores(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    upsert(conn, EPSS, ["cve"], rows, differs="content")
 
 
 def _feed(conn: Connection, row: Mapping[str, Any]) -> None:

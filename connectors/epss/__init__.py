@@ -6,6 +6,7 @@ API answers numbers as text, takes up to 2,000 characters of CVEs and gives 100 
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -77,7 +78,7 @@ class EpssList:
         if self._csv is not None:
             try:
                 answer = await self._csv.get("", headers={"If-None-Match": etag} if etag else {})
-                return parse(answer.body, answer.headers.get("etag", ""))
+                return await asyncio.to_thread(parse, answer.body, answer.headers.get("etag", ""))
             except NotModified:
                 return None
             except (ConnectorError, BadInput):
@@ -115,7 +116,7 @@ class EpssFile:
         self._path = path
 
     async def edition(self, etag: str) -> Edition | None:
-        return parse(self._path.read_bytes())
+        return await asyncio.to_thread(lambda: parse(self._path.read_bytes()))
 
     async def close(self) -> None:
         return None
