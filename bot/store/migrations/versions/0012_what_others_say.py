@@ -95,3 +95,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_findings_cve", "findings", ["cve"], sqlite_where=sa.text("cve <> ''"), postgresql_where=sa.text("cve <> ''")
     )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_findings_cve", "findings")
+    with op.batch_alter_table("causes") as causes:
+        causes.drop_column("owner_rule")
+    op.drop_index("ix_misroutes_at", "misroutes")
+    op.drop_index("ix_finding_cves_finding", "finding_cves")
+    for name in ("misroutes", "resource_context", "finding_cves", "intel_nvd", "intel_epss", "intel_kev", "intel_feeds"):
+        op.drop_table(name)
