@@ -92,7 +92,8 @@ def _spellings(dimension: str, value: str) -> set[str]:
             found.add(first)
     if dimension == "requirement":
         last = value.rsplit(" ", 1)[-1]
-        if re.search(r"[a-z]", last) or last.count(".") > 2 or "(" in last:
+        # CC6.1, A.8.24, 164.312(b): a number of its own form. A plain word at the end of a sentence names nothing.
+        if re.search(r"\d", last) and (re.search(r"[a-z]", last) or last.count(".") > 2 or "(" in last):
             found.add(last)
     if dimension == "framework":
         found |= {value.replace(" ", ""), value.replace(" ", "-")}
