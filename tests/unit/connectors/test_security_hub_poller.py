@@ -201,7 +201,7 @@ async def test_throttling_is_to_be_tried_later() -> None:
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(SettingsError, match="did you mean overlap_minutes"):
         MANIFEST.poller(Settings(), {"overlap": 3})
-    with pytest.raises(SettingsError, match="option backfill_days: .*number"):
+    with pytest.raises(SettingsError, match=r"option backfill_days: .*number"):
         MANIFEST.poller(Settings(), {"backfill_days": "many"})
     assert MANIFEST.poller(Settings(), {"region": "eu-west-1"}).source == "security_hub"
 
