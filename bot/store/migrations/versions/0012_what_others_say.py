@@ -103,5 +103,8 @@ def downgrade() -> None:
         causes.drop_column("owner_rule")
     op.drop_index("ix_misroutes_at", "misroutes")
     op.drop_index("ix_finding_cves_finding", "finding_cves")
-    for name in ("misroutes", "resource_context", "finding_cves", "intel_nvd", "intel_epss", "intel_kev", "intel_feeds"):
-        op.drop_table(name)
+    op.drop_table("misroutes")
+    op.drop_table("resource_context")
+    op.drop_table("finding_cves")
+    for name in ("nvd", "epss", "kev", "feeds"):
+        op.drop_table(f"intel_{name}")
