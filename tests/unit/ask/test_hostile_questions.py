@@ -150,7 +150,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ask, Ask
         db = Database(url)
         facts = company.facts(120, seed=3)
         for number, fact in enumerate(facts if hostile else []):
-            fact.row["resource_name"] = PLANTED[number % len(PLANTED)]
+            fact.row["resource_name"] = PLANTED[int(fact.row["resource_uid"].split("-")[1]) % len(PLANTED)]
             fact.row["app"] = fact.row["app"] and f"app {PLANTED[(number + 5) % len(PLANTED)]}"
             if not fact.row["cve"]:
                 fact.row["title"] = f"{PLANTED[(number + 3) % len(PLANTED)]} {fact.row['title']}"
