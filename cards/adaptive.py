@@ -56,7 +56,8 @@ NOTHING = "–"
 KEY = "gh"  # of a button's value in the data; inputs come back beside it by their ids
 
 _BRACE = re.compile(r"\{(?=\{|$)")
-_LIST = re.compile(r"^(\s*)(?:([-+])(?=\s)|(\d+)[.)](?=\s))", re.M)
+# At the end of a span too: what comes next may begin with a blank.
+_LIST = re.compile(r"^(\s*)(?:([-+])(?=\s|$)|(\d+)[.)](?=\s|$))", re.M)
 _ENTITY = re.compile(r"&(?=#|[A-Za-z]+;)")
 _ESCAPED = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
 _MARKDOWN = str.maketrans({"<": "‹", ">": "›", "[": "［", "]": "］"})
