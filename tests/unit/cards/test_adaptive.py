@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -319,3 +320,8 @@ def test_the_lint_finds_what_is_wrong() -> None:
         {**good, "refresh": {"action": {"verb": "gh.x"}, "userIds": ["29:x"] * 61}},
     ]
     assert [len(problems(each)) > 0 for each in bad] == [True] * len(bad)
+
+
+def test_a_dash_that_is_a_whole_span_makes_no_list_of_the_span_after_it() -> None:
+    for text in ("-", "+", "1.", "12)"):
+        assert not re.match(r"(?:[-+]|\d+[.)])\s", f"{adaptive.markdown(text, 100)} more")
