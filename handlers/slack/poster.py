@@ -9,10 +9,9 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.silence import DailyView
-from bot.domain.views import CauseView, DigestView, GlassView, Notice
 from bot.ports import Message
-from cards import attention, blockkit, build, chart
-from cards.model import Card
+from cards import attention, blockkit, chart
+from handlers.common.messages import card_of
 
 from .web import call
 
@@ -123,22 +122,6 @@ def _is_ours(item: dict[str, Any], key: str) -> bool:
         return True
     blocks = item.get("blocks") or [{}]
     return bool(key) and blocks[0].get("block_id") == key[:255] and bool(item.get("bot_id") or item.get("app_id"))
-
-
-def card_of(message: Message) -> Card:
-    match message.view:
-        case CauseView() as view if message.kind not in {"thread", "direct"}:
-            return build.cause_card(view)
-        case DigestView() as view:
-            return build.digest_card(view)
-        case DailyView() as view:
-            return attention.daily_card(view)
-        case GlassView() as view:
-            return build.glass_card(view)
-        case Notice() as view:
-            return build.notice_card(view)
-        case _:
-            return build.thread_line(message.text)
 
 
 def _metadata(message: Message) -> dict[str, Any]:

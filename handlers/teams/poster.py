@@ -7,14 +7,12 @@ from typing import Any
 
 from bot.domain.errors import Refused
 from bot.domain.ids import Clock
-from bot.domain.silence import DailyView
-from bot.domain.views import CauseView, DigestView, GlassView, Notice
 from bot.ports import Message
 from bot.settings import Settings
 from bot.store import teams as store
 from bot.store.database import Database
-from cards import adaptive, attention, build
-from cards.model import Card
+from cards import adaptive
+from handlers.common.messages import card_of
 
 from .wire import TeamsWire
 
@@ -92,19 +90,3 @@ def _thread(channel: str, root: str) -> str:
 
 def activity_of(message: Message) -> dict[str, Any]:
     return adaptive.message(card_of(message))
-
-
-def card_of(message: Message) -> Card:
-    match message.view:
-        case CauseView() as view if message.kind not in {"thread", "direct"}:
-            return build.cause_card(view)
-        case DigestView() as view:
-            return build.digest_card(view)
-        case DailyView() as view:
-            return attention.daily_card(view)
-        case GlassView() as view:
-            return build.glass_card(view)
-        case Notice() as view:
-            return build.notice_card(view)
-        case _:
-            return build.thread_line(message.text)
