@@ -7,7 +7,7 @@ source is not fixing: a rescan is asked for where there is one, and the source's
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -48,7 +48,9 @@ class Telling:
         rows = await self._db.write(tellings.claim, tuple(self._ways), self._worker, self._clock.now(), BATCH)
         for row in rows:
             await self._tell(row, self._ways[row.source])
-        await self._db.write(self._settle)
+        # Asked for every second and nearly always nothing: the writer is only taken where something is to be written.
+        if await self._db.read(self._unsettled):
+            await self._db.write(self._settle)
         return len(rows)
 
     async def close(self) -> None:
@@ -130,34 +132,37 @@ class Telling:
 
     # --- does the source agree
 
-    def _settle(self, conn: Connection) -> None:
-        """What the source reported since: it agrees that it is fixed, or it contradicts (the finding is open again)."""
+    def _unsettled(self, conn: Connection) -> Sequence[Any]:
+        """Tellings of which the source's reports since say something: it left, or it is open again."""
         now = self._clock.now()
         later = TELLINGS.alias("later")
         # Some close a finding because we said so, and open it again when their own scan still finds it.
         untold = and_(TELLINGS.c.state == "queued", TELLINGS.c.source.notin_(list(self._ways)))  # it has no way
-        still = and_(TELLINGS.c.state == "agreed", FINDINGS.c.status == "reopened", TELLINGS.c.told_at > now - DOUBT)
-        rows = conn.execute(
-            select(TELLINGS.c.id, TELLINGS.c.source, TELLINGS.c.uid, FINDINGS.c.result, FINDINGS.c.status,
-                   FINDINGS.c.cause_id)
+        still = and_(TELLINGS.c.state == "agreed", FINDINGS.c.status == "reopened", TELLINGS.c.told_at > now - DOUBT,
+                     FINDINGS.c.result.notin_(_CLOSED))  # fmt: skip
+        return conn.execute(
+            select(TELLINGS.c.id, TELLINGS.c.source, TELLINGS.c.uid, FINDINGS.c.result, FINDINGS.c.cause_id)
             .join(FINDINGS, and_(FINDINGS.c.id == TELLINGS.c.finding_id))
             .where(TELLINGS.c.to == "fixed", or_(TELLINGS.c.state == "told", untold, still))
+            .where(or_(FINDINGS.c.result.in_(_CLOSED), FINDINGS.c.status == "reopened"))
             # what was told later ("the fix was undone") is the reason why it is open again, no contradiction
             .where(~exists().where(later.c.finding_id == TELLINGS.c.finding_id,
                                    later.c.created_at > TELLINGS.c.created_at))
             .limit(1000)
         ).all()  # fmt: skip
-        for row in rows:
-            if row.result in _CLOSED:
-                conn.execute(update(TELLINGS).where(TELLINGS.c.id == row.id).values(state="agreed"))
-            elif row.status == "reopened":
-                conn.execute(update(TELLINGS).where(TELLINGS.c.id == row.id).values(state="contradicted"))
+
+    def _settle(self, conn: Connection) -> None:
+        """What the source reported since: it agrees that it is fixed, or it contradicts (the finding is open again)."""
+        now = self._clock.now()
+        for row in self._unsettled(conn):
+            agreed = row.result in _CLOSED
+            state = "agreed" if agreed else "contradicted"
+            conn.execute(update(TELLINGS).where(TELLINGS.c.id == row.id).values(state=state))
+            if not agreed:
                 outbox.say_in_thread(
                     conn, self._ids, now, row.cause_id,
                     f"{row.source} looked again and still reports {row.uid}: the fix was not enough, or was undone.",
                 )  # fmt: skip
-            else:
-                continue
             outbox.refresh_cause(conn, self._ids, now, row.cause_id)
 
 
