@@ -30,23 +30,26 @@ def tell(
         found = conn.execute(
             select(FINDINGS.c.id, FINDINGS.c.source, FINDINGS.c.uid).where(FINDINGS.c.id.in_(some))
         ).all()
-        for row in found:
-            telling_id = short_hash(row.id, to, reason_id, prefix="tell-")
-            if conn.execute(select(TELLINGS.c.id).where(TELLINGS.c.id == telling_id)).first() is not None:
-                continue
-            conn.execute(
-                update(TELLINGS)
-                .where(TELLINGS.c.finding_id == row.id, TELLINGS.c.state == "queued")
-                .values(state="refused", said="overtaken by a later decision")
-            )
-            values = {
+        rows = {short_hash(row.id, to, reason_id, prefix="tell-"): row for row in found}
+        known = set(conn.execute(select(TELLINGS.c.id).where(TELLINGS.c.id.in_(list(rows)))).scalars())
+        fresh = {telling_id: row for telling_id, row in rows.items() if telling_id not in known}
+        if not fresh:
+            continue
+        conn.execute(
+            update(TELLINGS)
+            .where(TELLINGS.c.finding_id.in_([row.id for row in fresh.values()]), TELLINGS.c.state == "queued")
+            .values(state="refused", said="overtaken by a later decision")
+        )
+        conn.execute(insert(TELLINGS), [
+            {
                 "id": telling_id, "finding_id": row.id, "source": row.source, "uid": row.uid, "to": to,
                 "note": f"{note} [{telling_id}]", "until": until, "reason_id": reason_id, "state": "queued",
                 "attempts": 0, "not_before": now, "created_at": now, "told_at": None, "rescan_at": None,
                 "leased_by": "", "leased_until": None, "said": "",
-            }  # fmt: skip
-            conn.execute(insert(TELLINGS), values)
-            made += 1
+            }
+            for telling_id, row in fresh.items()
+        ])  # fmt: skip
+        made += len(fresh)
     return made
 
 
