@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,6 @@ from bot.ports import SourceNote
 from bot.sandbox.vendors.company import START, World
 from bot.sandbox.vendors.lacework import LaceworkSimulator
 from bot.store.database import Database
-from bot.store.migrate import upgrade
 from bot.store.tables import FindingRow
 from connectors.http import HttpClient
 from connectors.lacework.check import checked
@@ -99,14 +98,6 @@ async def site() -> AsyncIterator[Site]:
     for http in made.opened:
         await http.close()
     await made.server.close()
-
-
-@pytest.fixture
-def db(sqlite_url: str) -> Iterator[Database]:
-    upgrade(sqlite_url)
-    database = Database(sqlite_url)
-    yield database
-    database.close_sync()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,6 @@ from bot.ports import Page, SourceNote
 from bot.sandbox.vendors.company import START, World
 from bot.sandbox.vendors.prisma_cloud import KEY, SECRET, TENANT, PrismaCloud
 from bot.store.database import Database
-from bot.store.migrate import upgrade
 from bot.store.tables import FindingRow
 from connectors.http import HttpClient, Pace
 from connectors.options import parse
@@ -105,14 +104,6 @@ async def site() -> AsyncIterator[Site]:
     for http in made.opened:
         await http.close()
     await made.server.close()
-
-
-@pytest.fixture
-def db(sqlite_url: str) -> Iterator[Database]:
-    upgrade(sqlite_url)
-    database = Database(sqlite_url)
-    yield database
-    database.close_sync()
 
 
 @pytest.fixture
