@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Index
+from sqlalchemy import Index, Text
 from sqlmodel import Field, SQLModel
 
 
@@ -36,3 +36,15 @@ class TeamsPersonRow(SQLModel, table=True):
     conversation: str  # where it was seen last
     service_url: str
     seen_at: datetime
+
+
+class TeamsRosterRow(SQLModel, table=True):
+    """Which people of gatehouse.yml are members of a conversation, and by which id; of nobody else is anything kept."""
+
+    __tablename__ = "teams_rosters"
+
+    tenant: str = Field(primary_key=True)
+    conversation: str = Field(primary_key=True)  # without ;messageid=
+    asked: str  # hash of whom it was read for: another gatehouse.yml makes it be read anew
+    members: str = Field(sa_type=Text)  # JSON: Entra object id -> 29:…
+    read_at: datetime
