@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bot.domain.answers import AnswerView, ChartView
@@ -17,6 +15,7 @@ from bot.domain.errors import ConnectorError, Refused
 from cards import blockkit, build, chart
 from cards.foreign import streamed
 from cards.model import Card
+from handlers.common.abilities import Abilities as Abilities
 
 from .payloads import Origin
 from .web import call
@@ -28,20 +27,6 @@ log = logging.getLogger(__name__)
 READING, READ = "Reading the findings", "Read the findings"
 STATUS = "is reading the findings…"
 LACKING = ("unknown_method", "missing_scope", "not_allowed", "feature_not_enabled", "method_deprecated")
-REMEMBERED = timedelta(minutes=10)
-
-
-@dataclass(slots=True)
-class Abilities:
-    """What this workspace turned out not to have, until when."""
-
-    lacking: dict[str, datetime] = field(default_factory=dict)
-
-    def has(self, name: str, now: datetime) -> bool:
-        return self.lacking.get(name, now) <= now
-
-    def lacks(self, name: str, now: datetime) -> None:
-        self.lacking[name] = now + REMEMBERED
 
 
 class Reply:
