@@ -25,8 +25,14 @@ class Tokens(Protocol):
     def drop_token(self) -> None: ...
 
 
+class StreamRefused(Refused):
+    """A stream that Teams does not take (any more); ``stopped`` where the person pressed Stop."""
+
+    stopped = False
+
+
 class TeamsWire:
-    """Five calls. Each raises ``RetryLater``, ``Relogin``, ``Refused``, ``Gone`` or ``OutcomeUnknown``."""
+    """A few calls. Each raises ``RetryLater``, ``Relogin``, ``Refused``, ``Gone`` or ``OutcomeUnknown``."""
 
     def __init__(self, tokens: Tokens, clock: Clock, *, timeout: float = 20) -> None:
         self._tokens, self._clock = tokens, clock
@@ -50,6 +56,14 @@ class TeamsWire:
         """One person, read now; lists lose the Entra object id and are throttled."""
         path = f"v3/conversations/{quote(conversation, safe='')}/members/{quote(member, safe='')}"
         return await self._call("GET", service_url, path, None)
+
+    async def members(self, service_url: str, conversation: str) -> tuple[list[dict[str, Any]], bool]:
+        """Who is in a conversation, read now: one page of 500 people, and whether that is everybody."""
+        path = f"v3/conversations/{quote(conversation, safe='')}/pagedmembers?pageSize=500"
+        found = await self._call("GET", service_url, path, None)
+        listed = found.get("members")
+        people = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        return people, not found.get("continuationToken")
 
     async def close(self) -> None:
         if self._session is not None:
@@ -97,6 +111,10 @@ class TeamsWire:
             return Relogin(said, mend="Check teams.app_id, teams.tenant and GATEHOUSE_TEAMS_APP_PASSWORD.")
         if status == 404:
             return Gone(said, mend="The conversation or message is not there any more.")
+        if status == 403 and isinstance(error, dict) and code == "ContentStreamNotAllowed":
+            broken = StreamRefused(said)
+            broken.stopped = "cancel" in str(error.get("message", "")).lower()
+            return broken
         if status == 403:
             return Refused(said, mend=BLOCKED)
         if status == 413:
