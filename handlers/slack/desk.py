@@ -214,6 +214,13 @@ class Desk:
         channel = await open_direct(self.client, origin.user)
         await call(self.client.chat_postMessage(channel=channel, unfurl_links=False, **message), creates=True)
 
+    async def say(self, origin: Origin, made: Notice | Card) -> Notice | None:
+        """A card is shown now; a sentence is told by who runs the work."""
+        if isinstance(made, Notice):
+            return made
+        await self.show(origin, made)
+        return None
+
     async def turn(self, origin: Origin, card: Card) -> None:
         """The private message whose button was pressed, in place; where that cannot be, a new one."""
         if origin.respond_url and await self._respond(origin.respond_url, blockkit.message(card), replace=True):
