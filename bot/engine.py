@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bot.remediation.approval import Approvals
     from bot.remediation.execution import Executor
     from bot.remediation.planning import Planner
+    from bot.remediation.rights import Rights
     from bot.remediation.standing import Standings
     from bot.remediation.why import Whys
     from bot.reports.answers import Answers
@@ -47,6 +48,16 @@ class Engine:
     second_reader: QuestionReader | None = None  # of questions, beside the embedded one
     _answers: Answers | None = field(default=None, init=False)
     _ask: Ask | None = field(default=None, init=False)
+    _rights: Rights | None = field(default=None, init=False)
+
+    @property
+    def rights(self) -> Rights:
+        """One for the life of the engine: what it found is given again for some seconds."""
+        from bot.remediation.rights import Rights
+
+        if self._rights is None:
+            self._rights = Rights(self.db, self.planner, self.policy, self.people, self.clock, self.ids)
+        return self._rights
 
     @property
     def ask(self) -> Ask:

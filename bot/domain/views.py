@@ -311,6 +311,21 @@ class Option(StrEnum):
     WITHDRAW = "withdraw"  # take back one's own vote
 
 
+class CauseRights(_View):
+    """What one person may do with a cause right now, as far as it can be said before they press."""
+
+    cause_id: str
+    revision: int
+    may: tuple[Option, ...] = ()  # of the plan
+    undo: bool = False  # ask for the undo or approve it
+    pass_on: bool = False
+    snooze: bool = False
+    voted: Choice | None = None
+    why_not: str = ""  # why they may not approve
+    rule: str = ""
+    could: tuple[str, ...] = ()
+
+
 class OptionView(_View):
     option: Option
     allowed: bool

@@ -103,21 +103,30 @@ class People:
 
     def candidates(self, groups: Collection[str]) -> Iterable[Actor]:
         """People of gatehouse.yml in any of these groups, as if in good standing: to say who could, never who may."""
-        now = self._clock.now()
-        for principal_id, person in self._settings.people.items():
+        for principal_id in self._settings.people:
             identities = self._identities(principal_id)
-            if not person.active or not identities:
-                continue
-            principal = self._principal(principal_id)
-            held = self._named_groups(principal)
-            if held.isdisjoint(groups):
-                continue
-            yield Actor(
-                principal=principal,
-                identity=identities[0],
-                standing=Standing(active=True, guest=False, external=False, bot=False, checked_at=now),
-                groups=held,
-            )
+            found = self.assumed(identities[0]) if identities else None
+            if found is not None and not found.groups.isdisjoint(groups):
+                yield found
+
+    def bound(self, platform: Platform) -> dict[PlatformIdentity, str]:
+        """The accounts of a platform that gatehouse.yml names, and whose they are."""
+        return {identity: whose for identity, whose in self._bound.items() if identity.platform is platform}
+
+    def assumed(self, identity: PlatformIdentity) -> Actor | None:
+        """Somebody of gatehouse.yml as if in good standing, by the groups named there; the platform is not asked. For
+        what is shown, never for what is decided. None for everybody else."""
+        principal_id = self._bound.get(identity)
+        if principal_id is None or not self._settings.people[principal_id].active:
+            return None
+        principal = self._principal(principal_id)
+        standing = Standing(active=True, guest=False, external=False, bot=False, checked_at=self._clock.now())
+        return Actor(principal=principal, identity=identity, standing=standing, groups=self._named_groups(principal))
+
+    def remembered(self, identity: PlatformIdentity) -> Actor | None:
+        """As ``assumed``, but by what the platform said of the account last, where that is still known."""
+        actor, held = self.assumed(identity), self._cache.get(identity)
+        return actor.model_copy(update={"standing": held.standing}) if actor and held else actor
 
     def owns(self, owner: str, actor: Actor) -> bool:
         """Whether the actor is the owner, or of the owning team."""

@@ -60,6 +60,17 @@ def mend(could: tuple[str, ...]) -> str:
     return f"Ask {' or '.join(could)}." if could else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What an approval rule is chosen by."""
+
+    environment: str
+    accounts: tuple[str, ...]
+    playbook: str
+    risk: str
+    kind: str
+
+
 class Policy:
     """``Policy.load(settings.governance)``; ``may`` is pure and quick (no I/O)."""
 
@@ -99,10 +110,16 @@ class Policy:
 
     def rule_for(self, plan: Plan) -> ApprovalRule:
         """The first rule of gatehouse.yml that matches, else the built-in default."""
+        return self.rule_like(
+            Outline(plan.environment, plan.account_ids, plan.playbook, plan.risk.value, plan.kind.value)
+        )
+
+    def rule_like(self, outline: Outline) -> ApprovalRule:
+        """As ``rule_for``, for a plan that is not made yet."""
         for rule in self._settings.rules:
-            if _matches(rule.match, plan):
+            if _matches(rule.match, outline):
                 return ApprovalRule(**rule.model_dump(exclude={"match"}))
-        if plan.risk is Risk.HIGH:
+        if outline.risk == Risk.HIGH.value:
             return ApprovalRule(name="built-in rule for high risk", quorum=2)
         return ApprovalRule(name="built-in rule")
 
@@ -279,16 +296,16 @@ def _entity(kind: str, name: str) -> dict[str, Any]:
     return {"__entity": {"type": kind, "id": name}}
 
 
-def _matches(match: RuleMatch, plan: Plan) -> bool:
+def _matches(match: RuleMatch, plan: Outline) -> bool:
     def any_of(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
         return not patterns or any(fnmatchcase(value, pattern) for value in values for pattern in patterns)
 
     return (
         any_of(match.environment, (plan.environment,))
-        and any_of(match.account, plan.account_ids)
+        and any_of(match.account, plan.accounts)
         and any_of(match.playbook, (plan.playbook,))
-        and any_of(match.risk, (plan.risk.value,))
-        and any_of(match.kind, (plan.kind.value,))
+        and any_of(match.risk, (plan.risk,))
+        and any_of(match.kind, (plan.kind,))
     )
 
 
