@@ -18,6 +18,7 @@ from .causes import (
 from .governance import delegations_card, why_button, why_card
 from .narrative import call_card
 from .notices import help_card, notice_card, thread_line
+from .personal import personal_card, shared_card
 from .plans import choices, home_card, plan_card
 from .standing import pre_approve_card, standing_card, standings_card
 
@@ -42,8 +43,10 @@ __all__ = [
     "mine_card",
     "notice_card",
     "page_card",
+    "personal_card",
     "plan_card",
     "pre_approve_card",
+    "shared_card",
     "standing_card",
     "standings_card",
     "status_card",

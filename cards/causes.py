@@ -54,8 +54,9 @@ FILTER_WORDS = 1_000  # the longest filter a page button carries
 # --- the card of a cause ---------------------------------------------------------------------------------------------
 
 
-def cause_card(view: CauseView) -> Card:
-    """One card a cause, through its whole life: what it says and which buttons it has follow from the stage."""
+def cause_card(view: CauseView, parts: tuple[Part, ...] | None = None) -> Card:
+    """One card a cause, through its whole life: what it says and which buttons it has follow from the stage. ``parts``
+    stand in place of the buttons."""
     body: list[Part] = [
         Section(((view.what,),) if view.what else ()),
         Facts(
@@ -78,7 +79,9 @@ def cause_card(view: CauseView) -> Card:
     elif view.playbook_title and view.stage is Stage.OPEN:
         body.append(Small(("Fix offered: ", view.playbook_title)))
     buttons = cause_buttons(view)
-    if buttons:
+    if parts is not None:
+        body += parts
+    elif buttons:
         body.append(Buttons(buttons))
     return Card(
         title=view.title,

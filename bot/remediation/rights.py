@@ -170,7 +170,7 @@ class Rights(Office):
 
     @staticmethod
     def _context(case: _Case, outline: Outline) -> dict[str, Any]:
-        about = {"kind": outline.kind, "playbook": outline.playbook, "risk": outline.risk}
+        about: dict[str, Any] = {"kind": outline.kind, "playbook": outline.playbook, "risk": outline.risk}
         about |= {"account": case.account, "accounts": list(outline.accounts)}
         return {"owner": case.cause.owner, "environment": outline.environment, "attributes": about}
 
