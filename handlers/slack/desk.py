@@ -18,27 +18,26 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
-from bot.domain.decisions import Choice
 from bot.domain.errors import (
     BadInput,
     ConnectorError,
-    Denied,
     GatehouseError,
     Gone,
     Refused,
     RetryLater,
 )
 from bot.domain.principals import Actor
-from bot.domain.views import Notice, Option
+from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks, outbox
 from cards import blockkit, build
 from cards.model import Card
+from handlers.common import acts
 from handlers.common.forms import as_notice as as_notice
 
 from . import modals
-from .payloads import WORDS, Origin, mention_of, number, text_id
+from .payloads import WORDS, Origin, mention_of, text_id
 from .poster import open_direct
 from .replies import Abilities
 from .web import call
@@ -283,10 +282,7 @@ class Desk:
 
     async def review_cause(self, origin: Origin, wanted: str) -> Notice | None:
         async def make() -> dict[str, Any]:
-            cause = (await self.engine.board.finding(wanted)).cause_id if wanted.startswith("f-") else wanted
-            if not cause:
-                raise BadInput("This finding belongs to no cause that could be fixed.")
-            view = await self.engine.approvals.look(cause, await self.actor(origin))
+            view = await acts.plan_of(self.engine, await self.actor(origin), wanted)
             return modals.review(view, origin.channel)
 
         return await self.open_dialog(origin, "Review fix", "Reading the resource and making the plan", make)
@@ -343,9 +339,8 @@ class Desk:
 
     async def page(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         """The next or previous page: the filters are read anew, as strictly as when they were typed."""
-        offset = text_id(ids, "o")
-        start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 8 else 0
-        await self.turn(origin, await self._findings(origin, text_id(ids, WORDS), start))
+        actor, words = await self.actor(origin), text_id(ids, WORDS)
+        await self.turn(origin, await acts.findings(self.engine, actor, words, acts.start_of(ids)))
         return None
 
     async def revoke(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
@@ -379,59 +374,19 @@ class Desk:
     # --- submissions -------------------------------------------------------------------------------------------------
 
     async def submit_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        try:
-            return await self._submit_review(origin, ids, given)
-        except Denied as error:
-            if given["choice"] == Option.APPROVE.value:
-                error.about = error.about or text_id(ids, "q") or text_id(ids, "p")
-            raise
-
-    async def _submit_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        actor, option, reason = await self.actor(origin), Option(given["choice"]), given.get("reason", "")
-        plan, plan_hash, request_id = text_id(ids, "p"), text_id(ids, "h"), text_id(ids, "q")
-        approvals = self.engine.approvals
-        if option is Option.ASK:
-            return modals.decided(await approvals.ask(plan, plan_hash, actor, reason, click=origin.click), option)
-        if option is Option.CANCEL:
-            return modals.decided(await approvals.cancel(request_id, actor), option)
-        if option is Option.WITHDRAW:
-            return modals.decided(await approvals.withdraw(request_id, actor, click=origin.click), option)
-        revision = number(ids, "v")
-        if not request_id:  # nobody asked yet: who may approve without being asked asks and answers in one
-            request = await approvals.ask(plan, plan_hash, actor, reason, click=origin.click)
-            request_id, revision = request.id, request.revision
-        choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
-        typed = given.get("confirm", "")
-        request = await approvals.vote(
-            request_id, plan_hash, revision, actor, choice, reason, typed, click=origin.click
-        )
-        return modals.decided(request, option)
+        return await acts.decide(self.engine, await self.actor(origin), ids, given, origin.click)
 
     async def submit_glass(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        plan, plan_hash, word = text_id(ids, "p"), text_id(ids, "h"), given.get("word", "")
-        await self.engine.approvals.break_glass(
-            plan, plan_hash, number(ids, "v"), await self.actor(origin), given["reason"], word, click=origin.click
-        )
-        return Notice(ok=True, said="The glass is broken: exactly this plan starts now, and everybody is told.",
-                      mend="Another person reviews it; the card shows how it goes.")  # fmt: skip
+        return await acts.break_glass(self.engine, await self.actor(origin), ids, given, origin.click)
 
     async def submit_glass_review(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        actor, justified = await self.actor(origin), text_id(ids, "j") == "yes"
-        comment = given["comment"]
-        await self.engine.approvals.glass.review(text_id(ids, "g"), actor, justified=justified, comment=comment)
-        said = "justified" if justified else "not justified"
-        return Notice(ok=True, said=f"Your review is kept: {said}.")
+        return await acts.review_glass(self.engine, await self.actor(origin), ids, given)
 
     async def submit_not_mine(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        to = "" if given["to"] == modals.FALLBACK else given["to"]
-        actor = await self.actor(origin)
-        said: Notice = await self.engine.stewardship.not_mine(text_id(ids, "c"), actor, to, given["reason"])
-        return said
+        return await acts.pass_on(self.engine, await self.actor(origin), ids, given)
 
     async def submit_snooze(self, origin: Origin, ids: Mapping[str, Any], given: Mapping[str, str]) -> Notice:
-        actor, days = await self.actor(origin), int(given["days"])
-        said: Notice = await self.engine.stewardship.snooze(text_id(ids, "c"), actor, days, given["reason"])
-        return said
+        return await acts.snooze(self.engine, await self.actor(origin), ids, given)
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -440,21 +395,12 @@ class Desk:
         return None
 
     async def cmd_findings(self, origin: Origin, rest: str) -> Notice | None:
-        await self.show(origin, await self._findings(origin, rest, 0))
+        await self.show(origin, await acts.findings(self.engine, await self.actor(origin), rest, 0))
         return None
 
-    async def _findings(self, origin: Origin, words: str, offset: int) -> Card:
-        filters, person = self.engine.board.parse_filters(words), await self.actor(origin)
-        view = await self.engine.board.findings(filters, offset=offset, person=person)
-        if offset and not view.lines:  # fewer than when the page before was shown: the last one there is
-            offset = max(0, (view.total - 1) // view.limit * view.limit)
-            view = await self.engine.board.findings(filters, offset=offset, person=person)
-        return build.findings_card(view, words)
-
     async def cmd_why(self, origin: Origin, rest: str) -> Notice | None:
-        if not rest:
-            raise BadInput("Why what?", mend="/gatehouse why ID with the id of a card, a plan or a request.")
-        return await self.tell_why(origin, rest.split()[0])
+        mend = "/gatehouse why ID with the id of a card, a plan or a request."
+        return await self.tell_why(origin, acts.wanted(rest, "Why what?", mend))
 
     async def cmd_delegations(self, origin: Origin, _rest: str) -> Notice | None:
         lines = await self.engine.delegations.in_force(await self.actor(origin))
@@ -462,15 +408,14 @@ class Desk:
         return None
 
     async def cmd_finding(self, origin: Origin, rest: str) -> Notice | None:
-        if not rest:
-            raise BadInput("Which finding?", mend="/gatehouse finding ID; the ids stand in /gatehouse findings.")
-        await self.show(origin, build.finding_card(await self.engine.board.finding(rest.split()[0])))
+        mend = "/gatehouse finding ID; the ids stand in /gatehouse findings."
+        found = await self.engine.board.finding(acts.wanted(rest, "Which finding?", mend))
+        await self.show(origin, build.finding_card(found))
         return None
 
     async def cmd_fix(self, origin: Origin, rest: str) -> Notice | None:
-        if not rest:
-            raise BadInput("Fix what?", mend="/gatehouse fix ID with the id of a finding or of a card.")
-        return await self.review_cause(origin, rest.split()[0])
+        mend = "/gatehouse fix ID with the id of a finding or of a card."
+        return await self.review_cause(origin, acts.wanted(rest, "Fix what?", mend))
 
     async def cmd_mine(self, origin: Origin, _rest: str) -> Notice | None:
         home = await self.engine.board.home(await self.actor(origin))
@@ -482,12 +427,7 @@ class Desk:
         return None
 
     async def cmd_freeze(self, origin: Origin, rest: str) -> Notice | None:
-        if rest:
-            return await self.engine.controls.freeze(await self.actor(origin), rest, click=origin.click)
-        held = await self.engine.controls.freezes()
-        said = "; ".join(f"{each.scope} by {each.by}: {each.reason}" for each in held)
-        mend = "/gatehouse freeze [env:prod|account:ID] reason"
-        return Notice(ok=True, said=f"Frozen: {said}." if said else "Nothing is frozen by command.", mend=mend)
+        return await acts.freeze(self.engine, await self.actor(origin), rest, origin.click)
 
     async def cmd_unfreeze(self, origin: Origin, rest: str) -> Notice | None:
         return await self.engine.controls.unfreeze(await self.actor(origin), rest, click=origin.click)
