@@ -63,17 +63,14 @@ def escape(text: str) -> str:
 
 def cut_escaped(text: str, limit: int) -> str:
     """Escape and cut so that no entity is cut in half."""
-    whole = escape(text)
+    whole = escape(text[: limit + 1])
     if len(whole) <= limit:
         return whole
-    out, size = [], 0
-    for char in text:
-        piece = escape(char)
-        if size + len(piece) > limit - 1:
-            break
-        out.append(piece)
-        size += len(piece)
-    return "".join(out).rstrip() + "…"
+    kept = whole[: limit - 1]
+    start = kept.rfind("&")  # of an entity; one that is whole has its semicolon
+    if start >= 0 and ";" not in kept[start:]:
+        kept = kept[:start]
+    return kept.rstrip() + "…"
 
 
 def plain(text: str, limit: int) -> Block:

@@ -71,6 +71,11 @@ VALIDATOR = Draft6Validator({**SCHEMA["definitions"]["AdaptiveCard"], "definitio
 SEND = Button("gh.send", "Send", '{"p":"plan-1"}', "primary", spoken="Send my decision")
 
 
+def filled(text: str) -> adaptive.Filled:
+    names = ("choice", "reason", "confirm", "to", "days", "word", "comment", "")
+    return adaptive.Filled(dict.fromkeys(names, text), dict.fromkeys(names, text))
+
+
 def answer(text: str) -> AnswerView:
     columns = (Column(name=text), Column(name="n", numeric=True))
     return AnswerView(
@@ -104,8 +109,14 @@ def every_card(text: str) -> list[tuple[str, Card]]:
          build.cause_card(cause(text, stage, request=request(text), execution=execution(text), snoozed_until=NOW)))
         for stage in Stage
     ]  # fmt: skip
+    rights = CauseRights(cause_id="c-1", revision=1, may=tuple(Option), undo=True, pass_on=True, snooze=True,
+                         voted=Choice.APPROVE, why_not=text, rule=text, could=(text,) * 3)  # fmt: skip
+    waiting = cause(text, Stage.WAITING, request=request(text), execution=execution(text))
     return [
         *made,
+        ("shared", build.shared_card(waiting)),
+        ("personal", build.personal_card(waiting, rights)),
+        ("personal.nothing", build.personal_card(cause(text), rights.model_copy(update={"may": (), "undo": False}))),
         ("details", build.details_card(cause(text, request=request(text), execution=execution(text)))),
         ("finding", build.finding_card(finding_view(text))),
         ("findings", build.findings_card(FindingsView(lines=(line,) * 20, total=90, filters=text), text[:200])),
@@ -144,10 +155,14 @@ def check(name: str, card: Card, text: str, *, schema: bool) -> None:
     assert activity_problems(message) == [], name
     form = adaptive.content(card, submit=SEND, back=Button("gh.card", "Back", "{}"))
     assert problems(form) == [], name
-    dialog = adaptive.task(card, title=text, submit=SEND)["task"]["value"]["card"]["content"]
-    assert problems(dialog) == [], name
+    dialog = adaptive.task(card, submit=SEND, filled=filled(text))["task"]["value"]
+    assert problems(dialog["card"]["content"]) == [], name
+    assert 0 < len(dialog["title"]) <= 64
+    assert "Action.Execute" not in texts_of(dialog), name
+    opening = adaptive.content(card, dialogs=frozenset({"gh.review", "gh.details"}), submit=SEND, filled=filled(text))
+    assert problems(opening) == [], name
     if schema:  # the official one is slow: once with the inputs, once as a message
-        assert schema_problems(form) == [], name
+        assert schema_problems(opening) == schema_problems(form) == schema_problems(dialog["card"]["content"]) == [], name
         assert schema_problems(message["attachments"][0]["content"]) == [], name
 
 
@@ -179,7 +194,7 @@ def test_every_builder_of_the_one_door_is_among_the_cards() -> None:
               "status_card", "notice_card", "help_card", "thread_line", "mine_card", "plan_card", "home_card",
               "why_card", "delegations_card", "glass_card", "glass_form_card", "glass_review_card",
               "pre_approve_card", "standing_card", "standings_card", "page_card", "check_card", "comment_card",
-              "about_card", "thanks_card"}  # fmt: skip
+              "about_card", "thanks_card", "shared_card", "personal_card"}  # fmt: skip
     others = {"choices", "why_button"}  # parts of cards
     assert {name for name in build.__all__ if name.endswith(("_card", "_line"))} - tested - others <= {"call_card"}
 
