@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Any
 
@@ -36,6 +36,7 @@ from .model import (
     Rule,
     Section,
     Small,
+    Strong,
     When,
     Who,
 )
@@ -48,12 +49,13 @@ CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 LIMIT = 28 * 1024  # bytes of an activity
 ENVELOPE = 2 * 1024  # of it for conversation, sender, summary and reference
 TITLE, LINE, SECTION, FACT, LABEL, BUTTON, SPOKEN, SUMMARY, OPTIONS = 200, 1500, 4000, 1000, 250, 60, 150, 900, 100
-VALUE, ACTIONS, USERS = 2000, 6, 60  # Teams shows six buttons in a row; a refresh names at most 60 people
+VALUE, ACTIONS, USERS, HEADING = 2000, 6, 60, 64  # Teams shows six buttons in a row; a refresh names at most 60 people
 TABLE_COLUMNS, TABLE_ROWS = 8, 40
 ROWS, ROW = 30, 20  # lines of one paragraph; what an element costs besides its text
 SCALES = (1.0, 0.5, 0.25)
 NOTHING = "–"
 KEY = "gh"  # of a button's value in the data; inputs come back beside it by their ids
+VERB = "verb"  # the same, of the button's verb where it is sent by Action.Submit
 
 _BRACE = re.compile(r"\{(?=\{|$)")
 # At the end of a span too: what comes next may begin with a blank.
@@ -70,6 +72,27 @@ class Refresh:
     action: str
     value: str
     user_ids: tuple[str, ...]  # Teams' own ids, 29:…
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A form that comes back: what was typed, and what is wrong with it by input ("" for the form as a whole)."""
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
+
+
+_NEW = Filled()
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How much of each text is shown, and what of a form."""
+
+    scale: float = 1.0
+    inputs: bool = True
+    filled: Filled = _NEW
+    dialogs: frozenset[str] = frozenset()
 
 
 def literal(text: str, limit: int, *, lines: bool = False) -> str:
@@ -193,7 +216,8 @@ def _flat(line: Line, limit: int) -> str:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _button(button: Button) -> Json | None:
+def _button(button: Button, dialogs: frozenset[str] = frozenset()) -> Json | None:
+    """``dialogs``: the actions that open a dialog, which is asked for by ``task/fetch``."""
     made: Json = {"type": "Action.Execute", "title": literal(button.label, BUTTON) or NOTHING}
     if button.url:
         url = safe_url(button.url)
@@ -201,7 +225,11 @@ def _button(button: Button) -> Json | None:
             return None  # a link that cannot be followed is no button
         made |= {"type": "Action.OpenUrl", "url": url}
     else:
-        made |= {"verb": cut(button.action, 100), "data": {KEY: button.value if len(button.value) <= VALUE else ""}}
+        verb, value = cut(button.action, 100), button.value if len(button.value) <= VALUE else ""
+        if button.action in dialogs:  # Teams opens one only by a submit, whose verb travels in the data
+            made |= {"type": "Action.Submit", "data": {KEY: value, VERB: verb, "msteams": {"type": "task/fetch"}}}
+        else:
+            made |= {"verb": verb, "data": {KEY: value}}
     if button.style:
         made["style"] = "positive" if button.style == "primary" else "destructive"
     if button.spoken:
@@ -209,8 +237,8 @@ def _button(button: Button) -> Json | None:
     return made
 
 
-def _actions(buttons: Iterable[Button]) -> list[Json]:
-    made = [item for item in map(_button, buttons) if item]
+def _actions(buttons: Iterable[Button], dialogs: frozenset[str] = frozenset()) -> list[Json]:
+    made = [item for item in (_button(button, dialogs) for button in buttons) if item]
     return [{"type": "ActionSet", "actions": made[i : i + ACTIONS]} for i in range(0, len(made), ACTIONS)]
 
 
@@ -223,11 +251,14 @@ def _facts(facts: Facts, scale: float) -> list[Json]:
     return [{"type": "FactSet", "facts": made}] if made else []
 
 
-def _input(part: Choose | Ask, scale: float) -> list[Json]:
+def _input(part: Choose | Ask, how: _How) -> list[Json]:
     label = f"{sentence(part.label)} {part.hint.strip()}" if part.hint.strip() else part.label
     made: Json = {"id": cut(part.id, 100) or "input", "label": markdown(label, LABEL) or NOTHING}
+    typed = how.filled.given.get(part.id, "")
     if isinstance(part, Ask):
         made |= {"type": "Input.Text", "maxLength": min(max(part.max_length, 1), 3000)}
+        if shown := literal(typed, made["maxLength"], lines=part.long):
+            made["value"] = shown
         if part.long:
             made["isMultiline"] = True
         if part.placeholder:
@@ -235,21 +266,27 @@ def _input(part: Choose | Ask, scale: float) -> list[Json]:
         required = not part.optional
     else:
         options: list[Json] = []
-        for option in part.options[: max(1, int(OPTIONS * scale))]:
+        for option in part.options[: max(1, int(OPTIONS * how.scale))]:
             if not option.value or len(option.value) > 200:
                 continue
             said = f"{option.label}: {option.detail}" if option.detail else option.label
-            options.append({"title": markdown(said, max(20, int(120 * scale))) or NOTHING, "value": option.value})
+            options.append({"title": markdown(said, max(20, int(120 * how.scale))) or NOTHING, "value": option.value})
         if not options:
             return []
         made |= {"type": "Input.ChoiceSet", "style": "compact" if part.many else "expanded", "choices": options}
         made["wrap"] = True
-        if any(option["value"] == part.initial for option in options):
-            made["value"] = part.initial
+        wanted = typed or part.initial
+        if any(option["value"] == wanted for option in options):
+            made["value"] = wanted
         required = True
     if required:
         made |= {"isRequired": True, "errorMessage": f"Please fill in: {markdown(part.label, 100) or 'this'}"}
-    return [made]
+    return [*_wrong(how.filled.wrong.get(part.id, "")), made]
+
+
+def _wrong(said: str) -> list[Json]:
+    runs = _runs((Strong(f"⚠️ {said}"),), 400) if said.strip() else []
+    return [_rich(row) for row in runs]
 
 
 def _grid(grid: Grid, scale: float) -> list[Json]:
@@ -286,7 +323,8 @@ def _bullets(part: Bullets, scale: float) -> list[Json]:
     return [*made, *_more(part.total - len(part.items), "more")]
 
 
-def _part(part: Part, scale: float) -> list[Json]:
+def _part(part: Part, how: _How) -> list[Json]:
+    scale = how.scale
     match part:
         case Facts():
             return _facts(part, scale)
@@ -295,13 +333,13 @@ def _part(part: Part, scale: float) -> list[Json]:
         case Bullets():
             return _bullets(part, scale)
         case Buttons():
-            return _actions(part.items)
+            return _actions(part.items, how.dialogs)
         case Small():
             return [_rich(row, small=True) for row in _runs(part.line, int(LINE * scale))]
         case Rule():
             return []
         case Choose() | Ask():
-            return _input(part, scale)
+            return _input(part, how)
         case Grid():
             return _grid(part, scale)
         case Feedback():
@@ -330,21 +368,23 @@ def size_of(thing: Any) -> int:
     return len(json.dumps(thing, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _groups(card: Card, scale: float, *, inputs: bool) -> list[_Group]:
+def _groups(card: Card, how: _How) -> list[_Group]:
     made: list[_Group] = []
+    scale = how.scale
     title = markdown(card.title, TITLE)
     if title:
         head: Json = {"type": "TextBlock", "text": title, "wrap": True, "style": "heading"}
         made.append(_Group([head | {"size": "Medium", "weight": "Bolder"}], 3))
     made.append(_Group([_rich(row) for row in _runs(card.status, int(LINE * scale))], 3))
+    made.append(_Group(_wrong(how.filled.wrong.get("", "")), 3))
     separate = False
     for part in card.body:
-        if isinstance(part, Choose | Ask) and not inputs:
+        if isinstance(part, Choose | Ask) and not how.inputs:
             continue
         if isinstance(part, Rule):
             separate = True
             continue
-        elements = _part(part, scale)
+        elements = _part(part, how)
         if elements and separate:
             elements[0], separate = {**elements[0], "separator": True}, False
         rank = 2 if isinstance(part, Buttons | Choose | Ask | Feedback) else 1 if isinstance(part, Facts) else 0
@@ -354,15 +394,15 @@ def _groups(card: Card, scale: float, *, inputs: bool) -> list[_Group]:
     return [group for group in made if group.made]
 
 
-def _fitted(card: Card, room: int, *, inputs: bool) -> list[Json]:
+def _fitted(card: Card, room: int, how: _How) -> list[Json]:
     groups: list[_Group] = []
     for scale in SCALES:
-        groups = _groups(card, scale, inputs=inputs)
+        groups = _groups(card, replace(how, scale=scale))
         if sum(group.size for group in groups) <= room:
             return [element for group in groups for element in group.made]
     # Even the shortest text does not fit: whole parts go, the longest first, buttons and inputs last. With the first
     # scale that cuts, since what stays should be readable.
-    groups, dropped = _groups(card, SCALES[1], inputs=inputs), 0
+    groups, dropped = _groups(card, replace(how, scale=SCALES[1])), 0
     sizes = {id(group): group.size for group in groups}
     left = sum(sizes.values())
     room -= 200  # for saying so
@@ -384,9 +424,13 @@ def content(
     back: Button | None = None,
     refresh: Refresh | None = None,
     full: bool = True,
+    filled: Filled = _NEW,
+    dialogs: frozenset[str] = frozenset(),
+    limit: int = LIMIT,
 ) -> Json:
     """The Adaptive Card. Inputs are shown only with ``submit``, the button that sends them; ``back`` leaves without
-    sending. ``full``: as wide as the conversation."""
+    sending. ``full``: as wide as the conversation. ``dialogs``: the actions that open one. ``limit``: bytes of the
+    message."""
     summary = literal(card.summary, SUMMARY) or NOTHING
     made: Json = {
         "type": "AdaptiveCard",
@@ -406,8 +450,8 @@ def content(
             last.append(action_made if sends else {**action_made, "associatedInputs": "none"})
     if last:
         made["actions"] = last
-    room = LIMIT - ENVELOPE - size_of(made) - size_of(summary)  # which the message says once more
-    body = _fitted(card, room, inputs=submit is not None)
+    room = limit - ENVELOPE - size_of(made) - size_of(summary)  # which the message says once more
+    body = _fitted(card, room, _How(inputs=submit is not None, filled=filled, dialogs=dialogs))
     made["body"] = body or [_rich([summary])]
     return made
 
@@ -416,21 +460,43 @@ def attachment(made: Json) -> Json:
     return {"contentType": CONTENT_TYPE, "content": made}
 
 
-def message(card: Card, *, refresh: Refresh | None = None) -> Json:
+def message(card: Card, *, refresh: Refresh | None = None, limit: int = LIMIT) -> Json:
     """The activity: ``{"type", "summary", "attachments"}``. The summary is what a notification says."""
     summary = literal(card.summary, SUMMARY) or NOTHING
-    return {"type": "message", "summary": summary, "attachments": [attachment(content(card, refresh=refresh))]}
+    made = content(card, refresh=refresh, limit=limit)
+    return {"type": "message", "summary": summary, "attachments": [attachment(made)]}
 
 
-def task(card: Card, *, title: str, submit: Button | None = None) -> Json:
-    """What answers ``task/fetch``: a dialog with the card in it. ``submit`` comes back as ``task/submit``."""
-    made = content(card, submit=submit, full=False)
-    # In a dialog Teams sends by Action.Submit; the verb travels in the data.
-    if submit is not None:
-        made["actions"] = [
-            {k: v for k, v in action.items() if k != "verb"}
-            | {"type": "Action.Submit", "data": action["data"] | {"verb": action["verb"]}}
-            for action in made["actions"]
-        ]
-    value = {"title": literal(title, 64) or NOTHING, "height": "large", "width": "large", "card": attachment(made)}
+def task(
+    card: Card, *, title: str = "", submit: Button | None = None, back: Button | None = None, filled: Filled = _NEW
+) -> Json:
+    """What answers ``task/fetch`` and ``task/submit``: a dialog with the card in it. Every button of it comes back as
+    ``task/submit``: nothing else is sent from a dialog."""
+    title = literal(title or card.title, HEADING) or "Gatehouse"
+    # The dialog's own heading says it already, unless it had to be cut.
+    shown = replace(card, title="") if title == literal(card.title, LINE) else card
+    made = _sent_by_submit(content(shown, submit=submit, back=back, full=False, filled=filled))
+    value = {"title": title, "height": "large" if submit else "medium", "width": "large", "card": attachment(made)}
     return {"task": {"type": "continue", "value": value}}
+
+
+def task_message(said: str) -> Json:
+    """Closes the dialog and says so."""
+    return {"task": {"type": "message", "value": literal(said, 1000) or NOTHING}}
+
+
+def _sent_by_submit(made: Json) -> Json:
+    def turned(action: Json) -> Json:
+        if action["type"] != "Action.Execute":
+            return action
+        kept = {key: value for key, value in action.items() if key != "verb"}
+        return kept | {"type": "Action.Submit", "data": action["data"] | {VERB: action["verb"]}}
+
+    body = [
+        {**element, "actions": [turned(action) for action in element["actions"]]}
+        if element["type"] == "ActionSet"
+        else element
+        for element in made["body"]
+    ]
+    last = {"actions": [turned(action) for action in made["actions"]]} if "actions" in made else {}
+    return {**made, "body": body, **last}

@@ -137,7 +137,7 @@ def _table(table: dict[str, Any], place: str) -> Iterator[str]:
 
 def _input(element: dict[str, Any], place: str, ids: set[str]) -> Iterator[str]:
     name = element.get("id")
-    if not name or name in ids or name == "gh":
+    if not name or name in ids or name in {"gh", "verb", "msteams"}:
         yield f"{place}: id {name!r} is missing or used twice"
     ids.add(str(name))
     yield from _markdown(element.get("label"), f"{place}.label")
@@ -167,6 +167,8 @@ def _actions(actions: list[dict[str, Any]], place: str) -> Iterator[str]:
             yield from _plain(action["tooltip"], f"{here}.tooltip")
         if action.get("type") == "Action.Execute" and not str(action.get("verb", "")).startswith("gh."):
             yield f"{here}: verb {action.get('verb')!r}"
+        if action.get("type") == "Action.Submit" and not str(action.get("data", {}).get("verb", "")).startswith("gh."):
+            yield f"{here}: sends no verb"
         if action.get("type") == "Action.OpenUrl":
             parts = urlsplit(str(action.get("url", "")))
             if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:

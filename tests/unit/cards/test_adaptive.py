@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft6Validator
 
 from bot.domain.answers import AnswerView, CheckView, Column, TableView
-from bot.domain.decisions import ApprovalRule
+from bot.domain.decisions import ApprovalRule, Choice
 from bot.domain.findings import Severity, Status
 from bot.domain.principals import Platform, PlatformIdentity
 from bot.domain.triage import Priority
 from bot.domain.views import (
+    CauseRights,
     DelegationLine,
     DigestView,
     FactLine,
@@ -25,6 +26,7 @@ from bot.domain.views import (
     FindingsView,
     HomeView,
     Notice,
+    Option,
     PersonRef,
     Stage,
     WhyView,
@@ -162,7 +164,9 @@ def check(name: str, card: Card, text: str, *, schema: bool) -> None:
     opening = adaptive.content(card, dialogs=frozenset({"gh.review", "gh.details"}), submit=SEND, filled=filled(text))
     assert problems(opening) == [], name
     if schema:  # the official one is slow: once with the inputs, once as a message
-        assert schema_problems(opening) == schema_problems(form) == schema_problems(dialog["card"]["content"]) == [], name
+        assert schema_problems(opening) == schema_problems(form) == schema_problems(dialog["card"]["content"]) == [], (
+            name
+        )
         assert schema_problems(message["attachments"][0]["content"]) == [], name
 
 
