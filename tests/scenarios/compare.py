@@ -1,0 +1,135 @@
+"""What came of a run, in a form that can be laid beside another's: every table, the ledger, every card and post.
+
+Left out is only what says through which account or message something came; each has its reason in ``LEFT_OUT``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from bot.store.tables import metadata
+from cards.build import cause_card
+from tests.unit.teams.world import TENANT
+
+from . import words
+from .slack_driver import NAMES
+from .world import PEOPLE, Run, channel_of
+
+# table or table.column -> why it is not compared
+LEFT_OUT = {
+    "clicks": "the journal of deliveries: ids and payloads are the platform's own",
+    "teams_conversations": "where Teams can be written to",
+    "teams_people": "where Teams showed a person last",
+    "posts.message_id": "the platform's own id",
+    "votes.platform": "through which account it came, kept on purpose",
+    "ledger.prev": "a hash over records that name the click",
+    "ledger.hash": "a hash over records that name the click",
+    "ledger_nodes": "hashes over the same",
+    "answers.thread": "the place of a conversation",
+    "conversations": "what a place was talking about, by the place's own id",
+}
+_MADE = re.compile(r"\b([a-z]{1,8})-([0-9a-hj-km-np-tv-z]{10,26})\b")  # ids that are made from a click
+
+
+@dataclass
+class Names:
+    """What a run's own ids are called in every run: by the order in which they first appear."""
+
+    known: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, said: str) -> str:
+        for person in PEOPLE.values():
+            for account in (person.slack, person.teams, person.member):
+                said = said.replace(account, f"@{person.key}")
+        said = said.replace("T01ACME", "@company").replace(TENANT, "@company")
+        return _MADE.sub(self._made, said)
+
+    def _made(self, found: re.Match[str]) -> str:
+        if found[1] not in {"req", "p"}:
+            return found[0]
+        return self.known.setdefault(found[0], f"{found[1]}#{len(self.known) + 1}")
+
+
+def _plain(value: Any, names: Names) -> Any:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return value
+    if value[:1] in {"{", "["}:
+        try:
+            return _inside(json.loads(value), names)
+        except ValueError:
+            pass
+    return names(value)
+
+
+def _inside(value: Any, names: Names) -> Any:
+    if isinstance(value, dict):
+        # "click" is the platform's id of a delivery, "platform" the account's
+        return {k: _inside(v, names) if k not in {"click", "platform"} else "@" for k, v in value.items()}
+    if isinstance(value, list):
+        return [_inside(each, names) for each in value]
+    return _plain(value, names)
+
+
+def tables(conn: Connection, names: Names) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table, as it was written."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in metadata.sorted_tables:
+        if table.name in LEFT_OUT:
+            continue
+        rows = conn.execute(text(f'SELECT * FROM "{table.name}" ORDER BY rowid')).mappings().all()
+        found[table.name] = [
+            {k: _plain(v, names) for k, v in row.items() if f"{table.name}.{k}" not in LEFT_OUT} for row in rows
+        ]
+    return found
+
+
+@dataclass
+class Outcome:
+    """``heard``: for each step what the person was told, as words. ``posts``: words of every post on each platform."""
+
+    tables: dict[str, list[dict[str, Any]]]
+    cards: dict[str, str]  # cause -> its neutral card
+    posts: dict[str, dict[str, list[str]]]
+    stages: dict[str, str]
+    cloud: Mapping[Any, Any]
+    heard: list[tuple[str, list[str]]] = field(default_factory=list)
+
+
+async def outcome(run: Run) -> Outcome:
+    names = Names()
+    rows = await run.engine.db.read(tables, names)
+    cards, stages = {}, {}
+    for name, cause in run.lab.causes.items():
+        view = await run.engine.board.cause(cause)
+        cards[name], stages[name] = names(repr(cause_card(view))), view.stage.value
+    return Outcome(rows, cards, posts(run, names), stages, run.lab.clouds.now())
+
+
+_CHANNELS = {"C01SECURITY": "security", "C02PAYMENTS": "payments", "C03WEB": "web", "C04PLATFORM": "platform"}
+
+
+def posts(run: Run, names: Names) -> dict[str, dict[str, list[str]]]:
+    """Platform -> channel and number of the post there -> its words. Private chats are each person's own."""
+    found: dict[str, dict[str, list[str]]] = {"slack": {}, "teams": {}}
+    places = {channel_of(name): name for name in _CHANNELS.values()}
+    for (channel, _), message in run.lab.slack.messages.items():
+        if channel in _CHANNELS and message["thread_ts"] != "stream":
+            _add(found["slack"], _CHANNELS[channel], words.of_slack(message, NAMES), names)
+    for (place, _), kept in run.lab.tenant.messages.items():
+        if place in places:
+            content = kept["activity"]["attachments"][0]["content"]
+            _add(found["teams"], places[place], words.of_teams(content), names)
+    return found
+
+
+def _add(found: dict[str, list[str]], place: str, said: list[str], names: Names) -> None:
+    number = sum(key.startswith(f"{place} ") for key in found)
+    found[f"{place} {number}"] = [names(word) for word in said]

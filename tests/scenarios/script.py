@@ -1,0 +1,94 @@
+"""What a scenario is: steps of people, in no platform's words.
+
+A step is one visit of one person: buttons pressed on what that person sees, forms sent, words typed. What stands
+between two visits is done by nobody (``Meanwhile``): time passes, a scan comes, the bot works off what waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MINE, GLASS, DIGEST, ANSWER = "what I was shown last", "the loud message", "the digest", "my answer in the thread"
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button ``gh.<verb>`` on ``on``: a cause's name (its post), ``MINE``, ``GLASS``, ``DIGEST``. ``label`` where
+    several buttons have the verb: the one whose label holds it."""
+
+    verb: str
+    on: str = MINE
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """The form that was shown last, filled in. What is not named keeps the value the form came with."""
+
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A command, without the way it is addressed to the bot. ``{shop}`` is the id of that cause, ``@bob`` a person."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A question: to the bot alone, or by a mention of it in the thread under a cause's post."""
+
+    text: str
+    under: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """A question about one message, by the platform's own way on any message ("Ask about this")."""
+
+    on: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What waits for me: the page, tab or card that shows it."""
+
+
+Move = Press | Send | Type | Say | About | Home
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``says``: words that the answer to the last move holds on every platform. ``stay``: on the platform where this
+    person acted last, since a form lies open there. ``twice``: the platform delivers the last move once more."""
+
+    who: str
+    moves: tuple[Move, ...]
+    says: str = ""
+    stay: bool = False
+    twice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """``what``: "minutes", "hours", "standings", "expire", "scan", "daily", "wake"."""
+
+    what: str
+    number: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """``ends``: cause -> stage at the end, so that a scenario that does nothing cannot pass."""
+
+    name: str
+    about: str
+    steps: tuple[Step | Meanwhile, ...]
+    ends: Mapping[str, str] = field(default_factory=dict)
+
+
+def step(who: str, *moves: Move, says: str = "", stay: bool = False, twice: bool = False) -> Step:
+    return Step(who, moves, says, stay, twice)

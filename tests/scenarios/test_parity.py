@@ -1,0 +1,50 @@
+"""One script drives both platforms: the same decisions, ledger, cards and cloud come of it, wherever people act."""
+
+from __future__ import annotations
+
+import pytest
+
+from .acts import SCENARIOS
+from .compare import Outcome
+from .runner import WAYS, play
+from .script import Scenario
+from .world import Lab
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+
+
+def _first(one: list[str], other: list[str]) -> str:
+    at = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return f"… {' '.join(one[max(0, at - 8) : at + 12])} … / … {' '.join(other[max(0, at - 8) : at + 12])} …"
+
+
+def differences(one: Outcome, other: Outcome) -> list[str]:
+    found = []
+    for table, rows in one.tables.items():
+        if rows != other.tables[table]:
+            pairs = zip(rows, other.tables[table], strict=False)
+            first = next(({k: (a[k], b[k]) for k in a if a[k] != b[k]} for a, b in pairs if a != b), "more rows")
+            found.append(f"{table}: {first}")
+    found += [f"card of {name}" for name in one.cards if one.cards[name] != other.cards[name]]
+    if one.cloud != other.cloud:
+        found.append("the cloud")
+    for n, ((_, said), (platform, heard)) in enumerate(zip(one.heard, other.heard, strict=True)):
+        if said != heard:
+            found.append(f"what was told at step {n} in {platform}: {_first(said, heard)}")
+    return found
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+async def test_the_same_comes_of_it_wherever_people_act(lab: Lab, scenario: Scenario) -> None:
+    made = {way: (await play(lab, scenario, way)).outcome for way in WAYS}
+    one = made["slack"]
+    ends = {cause: one.stages[cause] for cause in scenario.ends}
+    assert ends == dict(scenario.ends)
+    for way, other in made.items():
+        assert differences(one, other) == [], way
+        # one state on all posts, and the two renderers say it in the same words
+        slack, teams = other.posts["slack"], other.posts["teams"]
+        assert slack.keys() == teams.keys() == one.posts["slack"].keys()
+        for place, said in one.posts["slack"].items():
+            assert said == slack[place], (way, place, _first(said, slack[place]))
+            assert said == teams[place], (way, place, _first(said, teams[place]))

@@ -1,0 +1,489 @@
+"""The world of the scenarios: the real engine and simulated AWS, one company, people with an account on both platforms.
+
+It is built once a session: AWS, a database with findings, every card posted on both platforms. Each run begins with a
+copy of that, the same clock and the same ids, so that two runs differ only by where people acted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import os
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import unquote
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import Connection, select
+
+from bot.composition import build_engine, ingest_file
+from bot.delivery import Deliverer
+from bot.domain.principals import Platform
+from bot.engine import Engine
+from bot.intake.attention import Attention
+from bot.sandbox import slack as company_slack
+from bot.sandbox.aws import DEV, PROD, SimulatedAws, cloud_environment
+from bot.sandbox.company import build
+from bot.sandbox.scan import unpack_recorded
+from bot.sandbox.world import settings_of
+from bot.settings import Settings
+from bot.store import plans
+from bot.store.outbox import POSTS
+from handlers.slack.app import GatehouseApp, build_app
+from handlers.slack.connection import SlackConnection
+from handlers.slack.directory import SlackDirectory
+from handlers.slack.poster import SlackPoster
+from handlers.teams.connection import TeamsSide
+from handlers.teams.desk import TeamsDesk
+from handlers.teams.payloads import origin_of
+from handlers.teams.seam import TeamsSeam
+from tests.unit.slack.fakes import SECRET, FakeSlack
+from tests.unit.teams.world import APP, TENANT, served
+
+BEGIN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+ROOT = Path(__file__).parents[2]
+BOT_IN_SLACK = "U0BOT"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    key: str
+    name: str
+    slack: str
+    teams: str  # Entra object id
+    guest: bool = False
+    known: bool = True
+
+    @property
+    def member(self) -> str:
+        """What Teams calls them to this bot."""
+        return f"29:{self.key}"
+
+    @property
+    def chat(self) -> str:
+        return f"a:{self.key}"
+
+
+def _person(number: int, key: str, name: str, slack: str, **more: bool) -> Person:
+    return Person(key, name, slack, f"{number:08d}-0000-4000-8000-00000000000{number}", **more)
+
+
+PEOPLE = {
+    each.key: each
+    for each in (
+        _person(1, "olivia", "Olivia Owens", company_slack.OLIVIA.id),
+        _person(2, "alice", "Alice Anderson", company_slack.ALICE.id),
+        _person(3, "bob", "Bob Brown", company_slack.BOB.id),
+        _person(4, "nora", "Nora Novak", company_slack.NORA.id, known=False),
+        _person(5, "oscar", "Oscar Outside", company_slack.OSCAR.id, guest=True),
+        _person(6, "carol", "Carol Chen", "U06CAROL"),
+    )
+}
+# What scenarios are about: playbook, environment, owner.
+CAUSES = {
+    "bucket": ("s3-block-public-access", "dev", ""),
+    "shop": ("s3-block-public-access", "prod", "web"),
+    "payments": ("s3-block-public-access", "prod", "payments"),
+    "keys": ("kms-rotation", "prod", "platform"),
+    "devkeys": ("kms-rotation", "dev", ""),
+    "topic": ("sns-remove-public-policy", "prod", "payments"),
+    "tables": ("dynamodb-pitr", "prod", "web"),
+}
+GLASS_GROUP = "on-call"
+ANYWHERE = """
+@id("approvers-may-pre-approve")
+permit (principal in Group::"cloud-approvers", action == Action::"pre_approve", resource);
+"""
+
+
+class StepClock:
+    def __init__(self, at: datetime = BEGIN) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+    def pass_(self, **kwargs: float) -> None:
+        self.at += timedelta(**kwargs)
+
+
+class Numbered:
+    """Ids by prefix and number: what is made in the same order has the same id in every run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def new(self, prefix: str) -> str:
+        self.counts[prefix] += 1
+        return f"{prefix}-n{self.counts[prefix]:06d}"
+
+
+class Slack(FakeSlack):
+    """Remembers what stands where. ``log``: what was shown, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: dict[tuple[str, str], dict[str, Any]] = {}
+        self.log: list[dict[str, Any]] = []
+
+    def _answer(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
+        made = super()._answer(method, given)
+        if not made.get("ok"):
+            return made
+        match method:
+            case "chat.postMessage" | "chat.update":
+                ts = given["ts"] if method == "chat.update" else made["ts"]
+                self._keep(given["channel"], ts, given)
+            case "chat.stopStream":
+                stream = self.streams[given["ts"]]
+                text = " ".join(c["text"] for c in stream["chunks"] if c["type"] == "markdown_text")
+                said = [{"type": "section", "text": {"type": "mrkdwn", "text": text}}] if text else []
+                self._keep(stream["channel"], given["ts"], {"blocks": [*said, *given["blocks"]], "thread_ts": "stream"})
+            case "chat.postEphemeral":
+                self.log.append({"kind": "ephemeral", **given, "ts": made["message_ts"]})
+            case "views.open" | "views.push" | "views.update":
+                self.log.append({"kind": "view", "id": made["view"]["id"], **given["view"]})
+            case "views.publish":
+                self.log.append({"kind": "home", "user": given["user_id"], **given["view"]})
+        return made
+
+    def _keep(self, channel: str, ts: str, given: dict[str, Any]) -> None:
+        before = self.messages.get((channel, ts), {})
+        kept = {"channel": channel, "ts": ts, "blocks": given["blocks"], "text": given.get("text", "")}
+        kept["thread_ts"] = given.get("thread_ts") or before.get("thread_ts", "")
+        self.messages[channel, ts] = kept
+        self.log.append({"kind": "message", **kept})
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        self.log.append({"kind": "response", **await request.json()})
+        return web.Response(text="ok")
+
+
+class Tenant:
+    """The connector of one tenant: conversations, messages, members."""
+
+    def __init__(self) -> None:
+        self.messages: dict[tuple[str, str], dict[str, Any]] = {}
+        self.log: list[dict[str, Any]] = []
+        self.number = 1_795_000
+        self.gone: set[str] = set()  # members Teams no longer names
+        self.odd: dict[str, dict[str, Any]] = {}  # member -> what is said otherwise of them
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        async with served([web.route("*", "/emea/v3/{path:.*}", self._take)]) as url:
+            yield f"{url}/emea/"
+
+    async def _take(self, request: web.Request) -> web.Response:
+        parts = [unquote(part) for part in request.raw_path.partition("/v3/conversations")[2].split("/") if part]
+        if len(parts) == 3 and parts[1] == "members":
+            return self._member(parts[2])
+        body = await request.json()
+        if request.method == "POST" and not parts:
+            if "activity" not in body:
+                return web.json_response({"id": body["members"][0]["id"].replace("29:", "a:")})
+            channel = body["channelData"]["channel"]["id"]
+            made = self._keep(channel, self._new(), body["activity"])
+            return web.json_response({"id": f"{channel};messageid={made}", "activityId": made})
+        place = parts[0].partition(";messageid=")[0]
+        if request.method == "PUT":
+            return web.json_response({"id": self._keep(place, parts[2], body)})
+        return web.json_response({"id": self._keep(place, self._new(), body, parts[0].partition(";messageid=")[2])})
+
+    def _new(self) -> str:
+        self.number += 1
+        return str(self.number)
+
+    def _keep(self, place: str, number: str, activity: dict[str, Any], root: str = "") -> str:
+        kept = {"place": place, "id": number, "root": root, "activity": activity}
+        self.messages[place, number] = kept
+        self.log.append(kept)
+        return number
+
+    def _member(self, member: str) -> web.Response:
+        person = PEOPLE.get(member.removeprefix("29:"))
+        if person is None or member in self.gone:
+            return web.json_response({"error": {"code": "MemberNotFoundInConversation"}}, status=404)
+        said = {
+            "id": member, "aadObjectId": person.teams, "name": person.name, "tenantId": TENANT,
+            "userRole": "guest" if person.guest else "user", "userPrincipalName": f"{person.key}@acme.example",
+        }  # fmt: skip
+        return web.json_response(said | self.odd.get(member, {}))
+
+
+def channel_of(owner: str) -> str:
+    """Its channel in Teams."""
+    return f"19:{owner}@thread.tacv2"
+
+
+def made_settings(folder: Path, endpoint: str, slack_api: str, service_url: str) -> Settings:
+    """Acme's settings with both platforms, a rule of two approvers who type, and a way to break the glass."""
+    shape: dict[str, Any] = settings_of(folder=folder, endpoint=endpoint, api=slack_api, port=1, cards_per_interval=6)
+    shape["slack"] |= {"mode": "http"}
+    for key, owner in shape["routing"]["owners"].items():
+        owner["channels"].append(f"teams:{channel_of(key)}")
+    shape["routing"]["fallback"].append(f"teams:{channel_of('security')}")
+    policy = folder / "policy.cedar"
+    policy.write_text((ROOT / "bot/governance/gatehouse.cedar").read_text("utf-8") + ANYWHERE, "utf-8")
+    approvers: dict[str, Any] = {"groups": ["cloud-approvers"]}
+    shape["governance"] = {
+        "policies": policy,
+        "rules": [
+            {"name": "keys of production", "match": {"environment": "prod", "playbook": "kms-*"}, "quorum": 2,
+             "typed_confirmation": True, "break_glass": True, "break_glass_groups": [GLASS_GROUP], **approvers},
+            {"name": "any other change", "quorum": 1, **approvers},
+        ],
+    }  # fmt: skip
+    shape["people"]["carol"] = {"name": "Carol Chen", "team": "payments", "slack": f"{company_slack.TEAM}/U06CAROL"}
+    for key, person in shape["people"].items():
+        person["teams"] = f"{TENANT}/{PEOPLE[key].teams}"
+    shape["groups"] = {
+        "cloud-approvers": {"members": ["alice", "bob"], "slack": "S01APPROVERS"},
+        GLASS_GROUP: {"members": ["olivia", "bob"]},
+    }
+    shape["teams"] = {"enabled": True, "app_id": APP, "tenant": TENANT, "service_url": service_url}
+    return Settings(**shape, teams_app_password="x", slack_signing_secret=SECRET)
+
+
+def slack_user(person: Person) -> dict[str, Any]:
+    return {"id": person.slack, "team_id": company_slack.TEAM, "deleted": False, "name": person.key,
+            "real_name": person.name, "is_restricted": person.guest}  # fmt: skip
+
+
+@dataclass
+class Services:
+    """What is wired over one database file."""
+
+    settings: Settings
+    engine: Engine
+    clock: StepClock
+    ids: Numbered
+    app: GatehouseApp
+    side: TeamsSide
+    desk: TeamsDesk
+    deliverer: Deliverer
+
+    async def settle(self) -> None:
+        """Carry out and send what waits."""
+        for _ in range(50):
+            if not await self.engine.executor.work_once() + await self.deliverer.work_once():
+                return
+        raise AssertionError("it does not come to rest")
+
+    async def close(self) -> None:
+        await self.app.desk.drain()
+        await self.side.close()
+        await self.engine.db.close()
+
+
+def wired(settings: Settings, slack: Slack, clock: StepClock, ids: Numbered) -> Services:
+    side = TeamsSide(settings, TeamsSeam(settings, read_token=lambda: "t"), clock)
+    client = slack.client()
+    engine = build_engine(
+        settings, clock=clock, ids=ids, worker="w",
+        directories={Platform.SLACK: SlackDirectory(client, settings, clock), Platform.TEAMS: side.directory},
+    )  # fmt: skip
+    posters = {"slack": SlackPoster(client), "teams": side.attach(engine.db)}
+    deliverer = Deliverer(
+        engine.db, engine.board, posters, clock, "w", ids, pace_seconds=0, rng=random.Random(1)  # type: ignore[arg-type]
+    )  # fmt: skip
+    app = build_app(engine, settings, client)
+    desk = TeamsDesk(engine, settings, side.wire)
+    return Services(settings, engine, clock, ids, app, side, desk, deliverer)
+
+
+@dataclass
+class Lab:
+    """The session's part: servers, and the beginning every run is copied from."""
+
+    folder: Path
+    aws: SimulatedAws
+    slack: Slack
+    tenant: Tenant
+    service_url: str
+    settings: Settings
+    causes: dict[str, str] = field(default_factory=dict)  # name -> id
+    kept: dict[str, Any] = field(default_factory=dict)
+    runs: Any = field(default_factory=lambda: itertools.count(1))
+    clouds: Any = None
+
+    def at(self, path: Path) -> Settings:
+        return self.settings.model_copy(update={"database_url": type(self.settings.database_url)(f"sqlite:///{path}")})
+
+    async def begin(self) -> None:
+        """Findings in, every card out, everybody seen once."""
+        start = self.folder / "begin.db"
+        clock, ids = StepClock(), Numbered()
+        made = wired(self.at(start), self.slack, clock, ids)
+        for person in PEOPLE.values():
+            what = {
+                "type": "conversationUpdate", "id": f"hello-{person.key}", "serviceUrl": self.service_url,
+                "from": {"id": person.member, "aadObjectId": person.teams}, "recipient": {"id": f"28:{APP}"},
+                "conversation": {"id": person.chat, "conversationType": "personal"},
+                "channelData": {"tenant": {"id": TENANT}}, "membersAdded": [{"id": f"28:{APP}"}],
+            }  # fmt: skip
+            await made.desk.seen(origin_of(what), what)
+        for file in sorted((self.folder / "findings").iterdir()):
+            await ingest_file(made.engine, "prowler", file)
+        await made.settle()
+        c = plans.CAUSES.c
+        for name, (playbook, environment, owner) in CAUSES.items():
+            query = select(c.id).where(c.playbook == playbook, c.environment == environment, c.owner == owner)
+            found = await made.engine.db.read(_rows, query)
+            assert len(found) == 1, (name, found)
+            self.causes[name] = str(found[0].id)
+        await made.close()
+        self.kept = {
+            "slack": self.slack.messages, "teams": self.tenant.messages, "at": clock.at, "counts": ids.counts,
+            "number": self.tenant.number, "slack number": self.slack._number,
+        }  # fmt: skip
+        self.clouds = Estate(self.aws)
+        await asyncio.to_thread(self.clouds.note)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[Run]:
+        """A fresh beginning."""
+        path = self.folder / f"run-{next(self.runs)}.db"
+        with sqlite3.connect(self.folder / "begin.db") as source, sqlite3.connect(path) as target:
+            source.backup(target)
+        await asyncio.to_thread(self.clouds.restore)
+        kept = copy.deepcopy(self.kept)
+        self.slack.messages, self.tenant.messages = kept["slack"], kept["teams"]
+        self.slack._number, self.tenant.number = kept["slack number"], kept["number"]
+        for log in (self.slack.log, self.tenant.log, self.slack.calls):
+            log.clear()
+        self.tenant.gone, self.tenant.odd = set(), {}
+        ids = Numbered()
+        ids.counts = kept["counts"]
+        services = wired(self.at(path), self.slack, StepClock(kept["at"]), ids)
+        site = web.Application()
+        site.add_routes(SlackConnection(services.app, services.settings).routes())
+        async with TestClient(TestServer(site)) as http:
+            try:
+                yield Run(self, services, http)
+            finally:
+                await services.close()
+        path.unlink()
+        assert self.slack.wrong == []
+
+
+class Estate:
+    """The parts of the simulated AWS that scenarios change, and how they were."""
+
+    def __init__(self, aws: SimulatedAws) -> None:
+        self._accounts = {uid: aws.account(uid) for uid in (PROD, DEV)}
+        self._was: dict[Any, Any] = {}
+
+    def _look(self) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        for uid, account in self._accounts.items():
+            s3, kms, sns = account.client("s3"), account.client("kms"), account.client("sns")
+            for bucket in s3.list_buckets()["Buckets"]:
+                found[uid, "s3", bucket["Name"]] = self._block(s3, bucket["Name"])
+            for key in kms.list_keys()["Keys"]:
+                found[uid, "kms", key["KeyId"]] = kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
+            for topic in sns.list_topics()["Topics"]:
+                said = sns.get_topic_attributes(TopicArn=topic["TopicArn"])["Attributes"]
+                found[uid, "sns", topic["TopicArn"]] = said["Policy"]
+        return found
+
+    @staticmethod
+    def _block(s3: Any, bucket: str) -> Any:
+        try:
+            return s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        except s3.exceptions.ClientError:
+            return None
+
+    def note(self) -> None:
+        self._was = self._look()
+
+    def now(self) -> dict[Any, Any]:
+        return self._look()
+
+    def restore(self) -> None:
+        for (uid, kind, name), is_now in self._look().items():
+            was = self._was[uid, kind, name]
+            if was == is_now:
+                continue
+            client = self._accounts[uid].client(kind)
+            if kind == "s3" and was is None:
+                client.delete_public_access_block(Bucket=name)
+            elif kind == "s3":
+                client.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=was)
+            elif kind == "kms":
+                (client.enable_key_rotation if was else client.disable_key_rotation)(KeyId=name)
+            else:
+                client.set_topic_attributes(TopicArn=name, AttributeName="Policy", AttributeValue=was)
+
+
+def _rows(conn: Connection, query: Any) -> list[Any]:
+    return list(conn.execute(query).all())
+
+
+@dataclass
+class Run:
+    """One run of one scenario: its own database, the session's servers."""
+
+    lab: Lab
+    services: Services
+    http: TestClient[Any, Any]
+
+    @property
+    def engine(self) -> Engine:
+        return self.services.engine
+
+    async def posted(self, kind: str, subject: str, platform: str) -> tuple[str, str]:
+        """Channel and message of a post."""
+        p = POSTS.c
+        query = select(p.channel, p.message_id).where(p.kind == kind, p.platform == platform)
+        query = query.where(p.subject == subject) if subject else query
+        rows = await self.engine.db.read(lambda conn: conn.execute(query.order_by(p.posted_at.desc())).all())
+        assert rows, f"no {kind} of {subject or 'anything'} stands in {platform}"
+        return str(rows[0].channel), str(rows[0].message_id)
+
+    async def meanwhile(self, what: str, number: float) -> None:
+        engine, clock = self.engine, self.services.clock
+        match what:
+            case "minutes" | "hours":
+                clock.pass_(**{what: number})
+            case "standings":
+                await engine.standings.tick()
+            case "expire":
+                await engine.approvals.expire_due()
+            case "wake":
+                await engine.stewardship.wake_due()
+            case "daily":
+                await Attention(engine.db, self.services.settings, clock, self.services.ids).tick()
+            case "scan":
+                for file in sorted((self.lab.folder / "findings").iterdir()):
+                    await ingest_file(engine, "prowler", file)
+            case _:
+                raise AssertionError(what)
+        await self.services.settle()
+
+
+@asynccontextmanager
+async def laboratory(folder: Path) -> AsyncIterator[Lab]:
+    slack, tenant = Slack(), Tenant()
+    await slack.start()
+    slack.users = {person.slack: slack_user(person) for person in PEOPLE.values()}
+    slack.groups = {"S01APPROVERS": [PEOPLE[key].slack for key in ("alice", "bob", "oscar")]}
+    async with SimulatedAws() as aws, tenant.serving() as service_url:
+        with patch.dict(os.environ, cloud_environment(aws.endpoint)):
+            await asyncio.to_thread(build, aws.endpoint, lambda _: None)
+            unpack_recorded(folder / "findings")
+            settings = made_settings(folder, aws.endpoint, str(slack.server.make_url("/api/")), service_url)
+            lab = Lab(folder, aws, slack, tenant, service_url, settings)
+            await lab.begin()
+            yield lab
+    await slack.server.close()
