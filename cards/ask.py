@@ -21,6 +21,7 @@ from .model import (
     Strong,
     When,
 )
+from .narrative import DECIDES_NOTHING
 from .words import count, ids, sentence
 
 HEAD = {
@@ -41,12 +42,13 @@ def answer_card(
     private: bool = False,
     asked: bool = False,
     table_alone: bool = False,
+    thumbs: bool = True,
 ) -> Card:
     """The sentence, the table, how it was read, and what can be done with it.
 
     ``picture``: a chart goes with it, so a course needs no table. ``streamed``: the sentence was said before.
     ``private``: only one person sees it. ``asked``: the question itself is not to be seen there. ``table_alone``: the
-    picture could not be sent after all.
+    picture could not be sent after all. ``thumbs``: the platform itself does not ask what people think of it.
     """
     body: list[Part] = []
     if table_alone:
@@ -74,7 +76,9 @@ def answer_card(
         body.append(Small((view.note,)))
     if view.status == "answered":
         body.append(Small(("As of ", When(view.as_of))))
-    if view.id:
+    if view.model:
+        body.append(Small(("Written in part by ", view.model, f" from the facts; {DECIDES_NOTHING}.")))
+    if view.id and thumbs:
         body.append(_feedback(view.id, private=private))
     lead = HEAD[view.status]
     status = () if streamed else (lead, view.text)

@@ -80,6 +80,7 @@ class AnswerView(_View):
     fixable: bool = False  # the Review fix button goes with it
     checkable: bool = False
     note: str = ""  # for whom it was computed, where that is not the asker alone
+    model: str = ""  # the model that wrote words in it; "" where all of it is put together by rules
 
 
 class CheckView(_View):

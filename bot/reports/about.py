@@ -95,6 +95,7 @@ class Told:
     facts: tuple[FactLine, ...] = ()
     points: tuple[str, ...] = ()
     fixable: bool = False
+    model: str = ""  # that wrote some of the points
 
 
 class About:
@@ -203,9 +204,12 @@ def _explain(view: CauseView) -> Told:
              ("Reported by", ", ".join(view.sources))]  # fmt: skip
     points = [f"Why it matters: {view.risk}"] if view.risk else []
     points += [each.fact for each in view.reasons[:4]]
+    prose = view.narrative if view.narrative and view.narrative.model else None
+    if prose is not None:  # checked when it was written (bot/narrative); it stands on the card, too
+        points = [each for each in (prose.risk, prose.root_cause, prose.exploitability) if each]
     return Told(
         view.what or view.title, view, tuple(FactLine(label=k, value=v) for k, v in facts if v), tuple(points),
-        bool(view.playbook) and view.stage is Stage.OPEN,
+        bool(view.playbook) and view.stage is Stage.OPEN, prose.model if prose else "",
     )  # fmt: skip
 
 

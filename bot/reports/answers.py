@@ -188,9 +188,21 @@ class Answers:
         comment = comment[:1000] if comment is not None else None
         await self._db.write(answers.judge, row, actor.principal.id, verdict, self._clock.now(), comment)
 
+    async def posted(self, answer_id: str, place: Place, message: str) -> None:
+        """Which message an answer is, where the platform itself asks people what they think of a message."""
+        await self._db.write(
+            posts.save, self._ids, self._clock.now(), kind="answer", subject=answer_id, address=place.address,
+            message_id=message, revision=0,
+        )  # fmt: skip
+
+    async def of_message(self, platform: str, channel: str, message: str) -> str:
+        """The answer that a message is, or ""."""
+        return await self._db.read(_subject_of, platform, channel, message, "answer") if message else ""
+
     async def tidy(self) -> None:
         now = self._clock.now()
         await self._db.write(answers.tidy, now, now - ANSWERS_KEPT)
+        await self._db.write(posts.tidy, "answer", now - ANSWERS_KEPT)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -288,6 +300,7 @@ class Answers:
                 "cause_id": told.cause.id,
                 "cause_title": told.cause.title,
                 "fixable": told.fixable,
+                "model": told.model,
                 "how_read": f"about “{phrase.plain(told.cause.title, 120)}”",
             }
         )
@@ -316,9 +329,9 @@ def figures(found: Answer) -> str:
     return canonical({"value": found.value, "total": found.total, "rows": rows}).decode()
 
 
-def _subject_of(conn: Connection, platform: str, channel: str, message: str) -> str:
+def _subject_of(conn: Connection, platform: str, channel: str, message: str, kind: str = "cause") -> str:
     row = posts.by_message(conn, platform, channel, message)
-    return str(row.subject) if row is not None and row.kind == "cause" else ""
+    return str(row.subject) if row is not None and row.kind == kind else ""
 
 
 def _store(conn: Connection, row: Mapping[str, Any], cause_id: str, now: datetime, aside: str) -> None:

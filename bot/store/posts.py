@@ -76,3 +76,8 @@ def cause_addresses(conn: Connection, cause_ids: Iterable[str]) -> dict[str, lis
         for row in conn.execute(query.where(POSTS.c.kind == "cause", POSTS.c.subject.in_(some))):
             found.setdefault(row.subject, []).append(f"{row.platform}:{row.channel}")
     return found
+
+
+def tidy(conn: Connection, kind: str, before: datetime) -> int:
+    """Forget which messages were posted before ``before``; of a kind that is never updated. How many."""
+    return int(conn.execute(delete(POSTS).where(POSTS.c.kind == kind, POSTS.c.posted_at < before)).rowcount)

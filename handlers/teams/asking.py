@@ -1,15 +1,21 @@
 """Questions in Teams: typed in the 1:1 chat or with a mention, and the buttons under answers. It never acts.
 
-An answer goes to the asker alone, so it is computed with the asker's rights.
+An answer is said where it was asked if everybody there may see it (``Answers.audience``, and who is there now), else to
+the asker alone, computed with the asker's rights.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from bot.domain.answers import AnswerView
 from bot.domain.errors import BadInput
-from bot.reports.answers import Place
+from bot.domain.principals import Actor
+from bot.reports.answers import Audience, Place
 from bot.reports.tables import PAGE
 from cards import build
 from cards.model import Button
@@ -18,28 +24,64 @@ from handlers.common.ids import WORDS, text_id
 
 from .payloads import Origin
 from .replies import Given, Ids, Reply
+from .roster import strangers
 
 if TYPE_CHECKING:
     from .desk import TeamsDesk
 
 _DIGITS = re.compile(r"[0-9]{1,6}")
+_FEEDBACK = 20_000  # characters of JSON
 
 
 async def question(desk: TeamsDesk, origin: Origin, text: str) -> Reply:
-    """Answer it. Asked in the thread of a card, "it" is that card's cause."""
+    """Answer it. Asked in the thread of a card, "it" is that card's cause; a thread goes on as a conversation."""
     if not text:
         raise BadInput("Ask what?", mend="For example: how many criticals are open in prod?")
     service, actor = desk.engine.answers, await desk.actor(origin)
     service.require(actor)
+    place, to = await _place(desk, origin, actor)
+    view = await service.answer(text, actor, place, to)
+    away = origin.kind != "personal" and not to.here
+    return answered(view, asked=away, here=to.here, note=to.note if away else "")
+
+
+def answered(view: AnswerView, *, asked: bool = False, here: bool = False, note: str = "") -> Reply:
+    """As a message: the card, and the card for a stream. Where Teams itself asks for feedback, it has no thumbs."""
+    thumbs = not view.model
+    return Reply(
+        build.answer_card(view, asked=asked, thumbs=thumbs), answer=view, here=here, note=note,
+        rest=build.answer_card(view, asked=asked, thumbs=thumbs, streamed=True),
+    )  # fmt: skip
+
+
+async def _place(desk: TeamsDesk, origin: Origin, actor: Actor) -> tuple[Place, Audience]:
+    service = desk.engine.answers
     root = origin.conversation.partition(";messageid=")[2]
     cause = await service.subject_of("teams", origin.place, root)
-    place = Place("teams", origin.place, f"@{origin.user}", private=True, cause_id=cause)
-    view = await service.answer(text, actor, place)
-    return Reply(build.answer_card(view))
+    if origin.kind == "personal":  # it has no threads: each question is one, and half a question goes on from the last
+        place = Place("teams", origin.place, origin.activity, private=True, direct=True, cause_id=cause)
+        return place, service.audience(actor, place)
+    own = Place("teams", origin.place, f"@{origin.user}", private=True, cause_id=cause)
+    shared = replace(own, thread=root or own.thread, private=False)
+    to = service.audience(actor, shared)
+    if to.here:
+        why = await strangers(desk.wire, origin)
+        if not why:
+            return shared, to
+        to = replace(to, note=why)
+    return own, replace(service.audience(actor, own), here=False, note=to.note)
 
 
 async def prompt(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
-    return await question(desk, origin, text_id(ids, WORDS))
+    """A suggested question was pressed: answered below in the 1:1 chat, else in place, for this person."""
+    actor, text = await desk.actor(origin), text_id(ids, WORDS)
+    if origin.kind == "personal":
+        place = Place("teams", origin.place, origin.click, private=True, direct=True)
+        view = await desk.engine.answers.answer(text, actor, place)
+        await desk.deliver(origin, answered(view, asked=True))
+        return Reply(build.answer_card(view, private=True), toast="The answer is below.")
+    place = Place("teams", origin.place, f"@{origin.user}", private=True)
+    return Reply(build.answer_card(await desk.engine.answers.answer(text, actor, place), asked=True))
 
 
 async def check(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
@@ -66,3 +108,32 @@ async def send_comment(desk: TeamsDesk, origin: Origin, ids: Ids, given: Given) 
     actor = await desk.actor(origin)
     await desk.engine.answers.judge(text_id(ids, "a"), actor, "down", given.get("comment", ""))
     return Reply(build.thanks_card())
+
+
+async def thumb(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) -> dict[str, Any]:
+    """Teams' own feedback on a message of ours: judged as by the buttons. Teams shows nothing of what we answer."""
+    if not await desk.received(origin, activity, "action.feedback"):
+        return {}
+    said = activity.get("value")
+    said = said.get("actionValue") if isinstance(said, Mapping) else None
+    reaction = said.get("reaction") if isinstance(said, Mapping) else ""
+    verdict = {"like": "up", "dislike": "down"}.get(str(reaction), "")
+
+    async def work() -> Reply:
+        answer = await desk.engine.answers.of_message("teams", origin.place, origin.reply_to)
+        comment = _words(said.get("feedback")) if isinstance(said, Mapping) else ""
+        await desk.engine.answers.judge(answer, await desk.actor(origin), verdict, comment or None)
+        return Reply(build.thanks_card())
+
+    await desk.run(work, {}, origin.click)
+    return {}
+
+
+def _words(feedback: Any) -> str:
+    """What was written: ``{"feedbackText": …}`` as JSON text."""
+    try:
+        found = json.loads(feedback) if isinstance(feedback, str) and len(feedback) < _FEEDBACK else {}
+    except ValueError:
+        return ""
+    text = found.get("feedbackText") if isinstance(found, dict) else ""
+    return text.strip() if isinstance(text, str) else ""

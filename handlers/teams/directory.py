@@ -9,6 +9,7 @@ from bot.settings import Settings
 from bot.store import teams as store
 from bot.store.database import Database
 
+from .roster import is_guest
 from .wire import TeamsWire
 
 
@@ -37,12 +38,10 @@ class TeamsDirectory:
             return Standing(active=False, guest=False, external=False, bot=False, checked_at=now, note=note)
         if str(found.get("aadObjectId") or found.get("objectId") or "").lower() != who.user:
             raise Refused("Teams' answer about this person is about somebody else.")
-        role, name = str(found.get("userRole", "")).lower(), str(found.get("userPrincipalName", "")).lower()
         tenant = str(found.get("tenantId") or who.tenant).lower()
         return Standing(
             active=True,
-            # A guest has a role or a name that says so; where Teams says neither, nobody knows.
-            guest=role not in {"", "user", "owner"} or "#ext#" in name or not (role or name),
+            guest=is_guest(found),
             external=who.tenant != ours or tenant != ours,
             bot=known.member.startswith("28:"),
             checked_at=now,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot.domain.answers import AnswerView
 from bot.domain.decisions import RequestState
 from bot.domain.views import Notice, Option, PlanView
 from cards import build
@@ -19,25 +20,38 @@ Given = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A card for one person. ``submit`` sends its inputs; ``back`` leaves it."""
+    """A card for one person. ``submit`` sends its inputs; ``back`` leaves it.
+
+    ``answer`` is what it answers, and ``rest`` its card without the sentence, for a stream. ``here``: it may be said
+    where it was asked. ``note``: why it is not said there. ``toast``: instead of a card, where the answer to a button
+    went out as a message of its own. ``offers``: what may be said next, in a 1:1 chat.
+    """
 
     card: Card
     submit: Button | None = None
     back: Button | None = None
+    answer: AnswerView | None = None
+    rest: Card | None = None
+    here: bool = False
+    note: str = ""
+    toast: str = ""
+    offers: tuple[str, ...] = ()
 
 
 def told(said: Notice, ids: Ids) -> Reply:
     return Reply(build.notice_card(said), back=back_to(ids))
 
 
-def plan_reply(view: PlanView) -> Reply:
-    """The plan; a button that sends only where this person may do something."""
+def plan_reply(view: PlanView, execution: str = "") -> Reply:
+    """The plan; a button that sends only where this person may do something. ``execution``: what it would undo."""
     allowed, back = build.choices(view), back_to({"c": view.cause_id})
     if not allowed:
         return Reply(build.plan_card(view), back=back)
     value: dict[str, Any] = {"p": view.plan.id, "h": view.plan_hash, "c": view.cause_id}
     if view.request and view.request.state is RequestState.PENDING:
         value |= {"q": view.request.id, "v": view.request.revision}
+    if execution:
+        value["x"] = execution
     if view.rule.typed_confirmation and Option.APPROVE in allowed:
         value["n"] = view.plan.blast_radius.resources
     return Reply(build.plan_card(view), Button("gh.send_review", "Send", ids_text(**value), "primary"), back)

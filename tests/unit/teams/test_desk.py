@@ -91,7 +91,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     questions, about = Ask(db, made, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
     engine.answers = Answers(db, made, questions, about, turns, engine.clock, RandomIds())
     async with connector.serving() as (wire, service_url):
-        yield World(connector, service_url, db, services, TeamsDesk(engine, made, wire))
+        yield World(connector, service_url, db, services, TeamsDesk(engine, made, wire, pace=0))
     await db.close()
 
 
