@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bot.domain.errors import BadInput
-from bot.domain.views import Notice
 from cards import build
 from cards.model import Bullets, Card, Code, Line, Small
+from handlers.common import acts
 
-from . import asking
+from . import asking, rules, standing
 from .payloads import Origin
 from .replies import Reply, told
 
@@ -27,6 +26,8 @@ USAGE: tuple[tuple[str, str], ...] = (
     ("mine", "what is open and mine"),
     ("status", "how Gatehouse itself is doing"),
     ("delegations", "who votes in whose stead; take one back"),
+    ("standing [revoke ID]", "what was approved in advance; end it"),
+    ("rules [new …|hidden|end ID]", "suppression rules: what is noise, who said so, what is hidden"),
     ("freeze [env:prod|account:ID] reason", "nothing is approved or changed there; alone: what is frozen"),
     ("unfreeze [env:prod|account:ID] reason", "end that freeze"),
     ("help", "this list"),
@@ -52,37 +53,22 @@ async def help_(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
     return Reply(help_card())
 
 
-async def findings_(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return await findings(desk, origin, rest, 0)
-
-
-async def findings(desk: TeamsDesk, origin: Origin, words: str, offset: int) -> Reply:
-    """One page; the filters are read anew, as strictly as when they were typed."""
-    board = desk.engine.board
-    filters, person = board.parse_filters(words), await desk.actor(origin)
-    view = await board.findings(filters, offset=offset, person=person)
-    if offset and not view.lines:  # fewer than when the page before was shown: the last one there is
-        offset = max(0, (view.total - 1) // view.limit * view.limit)
-        view = await board.findings(filters, offset=offset, person=person)
-    return Reply(build.findings_card(view, words))
+async def findings(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
+    return Reply(await acts.findings(desk.engine, await desk.actor(origin), rest, 0))
 
 
 async def finding(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    if not rest:
-        raise BadInput("Which finding?", mend="finding ID; the ids stand in findings.")
-    return Reply(build.finding_card(await desk.engine.board.finding(rest.split()[0])))
+    wanted = acts.wanted(rest, "Which finding?", "finding ID; the ids stand in findings.")
+    return Reply(build.finding_card(await desk.engine.board.finding(wanted)))
 
 
 async def fix(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    if not rest:
-        raise BadInput("Fix what?", mend="fix ID with the id of a finding or of a card.")
-    return await desk.review_of(origin, rest.split()[0])
+    return await desk.review_of(origin, acts.wanted(rest, "Fix what?", "fix ID with the id of a finding or of a card."))
 
 
 async def why(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    if not rest:
-        raise BadInput("Why what?", mend="why ID with the id of a card, a plan or a request.")
-    return await desk.why(origin, {"s": rest.split()[0]}, {})
+    wanted = acts.wanted(rest, "Why what?", "why ID with the id of a card, a plan or a request.")
+    return await desk.why(origin, {"s": wanted}, {})
 
 
 async def mine(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
@@ -100,17 +86,11 @@ async def status(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 
 async def delegations(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return Reply(build.delegations_card(await desk.engine.delegations.in_force(await desk.actor(origin))))
+    return await desk.delegations(origin, {}, {})
 
 
 async def freeze(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    controls = desk.engine.controls
-    if rest:
-        return told(await controls.freeze(await desk.actor(origin), rest, click=origin.click), {})
-    held = await controls.freezes()
-    each = "; ".join(f"{one.scope} by {one.by}: {one.reason}" for one in held)
-    said = f"Frozen: {each}." if each else "Nothing is frozen by command."
-    return told(Notice(ok=True, said=said, mend="freeze [env:prod|account:ID] reason"), {})
+    return told(await acts.freeze(desk.engine, await desk.actor(origin), rest, origin.click), {})
 
 
 async def unfreeze(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
@@ -121,7 +101,7 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "": help_,
     "ask": asking.question,
     "help": help_,
-    "findings": findings_,
+    "findings": findings,
     "finding": finding,
     "fix": fix,
     "why": why,
@@ -129,6 +109,8 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "home": home,
     "status": status,
     "delegations": delegations,
+    "standing": standing.command,
+    "rules": rules.command,
     "freeze": freeze,
     "unfreeze": unfreeze,
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from handlers.common.ids import text_id
 
 from .payloads import Origin
+from .refusals import Handler
 from .replies import Given, Ids, Reply, told
 
 if TYPE_CHECKING:
@@ -21,3 +22,6 @@ async def split(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
 async def merge(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
     cause, finding, other = text_id(ids, "c"), text_id(ids, "f"), text_id(ids, "o")
     return told(await desk.engine.issues.merge(cause, finding, other, await desk.actor(origin)), ids)
+
+
+ACTIONS: dict[str, Handler] = {"split": split, "merge": merge}

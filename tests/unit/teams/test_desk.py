@@ -270,8 +270,8 @@ async def test_a_refresh_by_teams_only_looks(world: World) -> None:
     assert (answer["type"], world.clicks()) == ("application/vnd.microsoft.card.adaptive", [])
 
 
-async def test_a_button_teams_has_not_says_so(world: World) -> None:
-    assert "Teams has no button for this yet" in said(await world.press("gh.pre_approve", {"p": "plan-1"}))
+async def test_a_button_of_another_version_says_so(world: World) -> None:
+    assert "another version of Gatehouse" in said(await world.press("gh.no_such_button", {"p": "plan-1"}))
 
 
 async def test_nobody_without_an_object_id_is_heard(world: World) -> None:
