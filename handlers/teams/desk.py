@@ -4,7 +4,7 @@ Rules
 - The answer to a button is the card this person sees in place of the message; everybody else's changes only with what
   was decided, by the outbox. So a private word needs no message of its own.
 - What is typed (``commands.py``) is answered to the person alone, in the 1:1 chat: a channel of Teams has no private
-  answers.
+  answers. Questions are answered where everybody may see the answer (``asking.py``).
 - A button is answered within ``PATIENCE``; work that takes longer goes on, and its end is told in the 1:1 chat.
 """
 
@@ -18,23 +18,24 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from bot.domain.decisions import Choice, RequestState
-from bot.domain.errors import BadInput, Denied, GatehouseError
+from bot.domain.errors import GatehouseError
 from bot.domain.principals import Actor, Platform, PlatformIdentity
-from bot.domain.views import Notice, Option
+from bot.domain.views import Notice
 from bot.engine import Engine
+from bot.reports.answers import Place
 from bot.settings import Settings
 from bot.store import clicks, outbox
 from bot.store import teams as store
 from cards import adaptive, build
-from cards.model import Button
-from cards.words import ids as ids_text
-from handlers.common import forms
-from handlers.common.ids import WORDS, ids_of, number, text_id
+from handlers.common import acts, forms
+from handlers.common.abilities import Abilities
+from handlers.common.ids import WORDS, ids_of, text_id
 
-from . import asking, commands, witnesses
+from . import asking, commands, glass, narrative, refusals, regroup, rules, standing, stewardship, witnesses
 from .payloads import Origin, click_of, command_of, journal_of, pressed_of
+from .refusals import Handler, complete, headed
 from .replies import Given, Ids, Reply, back_to, plan_reply, told
+from .streaming import PACE, Stream
 from .wire import TeamsWire
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,16 @@ PATIENCE = 8.0  # seconds; Teams gives an invoke up after some more
 CARD, MESSAGE = adaptive.CONTENT_TYPE, "application/vnd.microsoft.activity.message"
 _BROKEN = Notice(ok=False, said="Something went wrong on our side.",
                  mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
-_ELSEWHERE = Notice(ok=False, said="Teams has no button for this yet.",
-                    mend="Do it in Slack; docs/platforms.md says what is where.")  # fmt: skip
+_UNKNOWN = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
 
 
 class TeamsDesk:
-    def __init__(self, engine: Engine, settings: Settings, wire: TeamsWire, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, wire: TeamsWire, *, patience: float = PATIENCE, pace: float = PACE
+    ) -> None:
         self.engine, self.settings, self.wire, self._patience = engine, settings, wire, patience
+        self.pace, self.abilities = pace, Abilities()
+        self.streaming: set[str] = set()  # 1:1 chats with an open stream
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kept: set[Any] = set()
         self.in_hand: set[str] = set()
@@ -85,10 +89,13 @@ class TeamsDesk:
 
     async def invoked(self, origin: Origin, activity: Mapping[str, Any]) -> dict[str, Any]:
         """The body that answers the invoke."""
-        if activity.get("name") != "adaptiveCard/action":
+        name = str(activity.get("name"))
+        if name != "adaptiveCard/action" and name not in INVOKES:
             return _error(400, "NotSupported", "This is not supported.")
         if not origin.user:
             return _error(403, "Unknown", "Teams did not say who you are.")
+        if name in INVOKES:
+            return await INVOKES[name](self, replace(origin, click=click_of(activity, origin)), activity)
         pressed = pressed_of(activity)
         click = click_of(activity, origin)
         origin, ids = replace(origin, click=click), ids_of(pressed.value)
@@ -97,12 +104,7 @@ class TeamsDesk:
             return _body(shown)
         verb = pressed.verb
         kind = f"submit.{verb}" if verb in SUBMISSIONS else f"action.{verb}"
-        new = await self.engine.db.write(
-            clicks.receive, click_id=click, platform="teams", kind=kind[:60],
-            identity=origin.identity.model_dump_json(), payload=journal_of(activity, origin),
-            now=self.engine.clock.now(),
-        )  # fmt: skip
-        if not new:
+        if not await self.received(origin, activity, kind):
             return {"statusCode": 200, "type": MESSAGE, "value": "This was received already; the card shows how it is."}
         task = self._spawn(self._answer(origin, verb, ids, pressed.given, click))
         try:
@@ -121,13 +123,17 @@ class TeamsDesk:
         word, _, rest = text.partition(" ")
         word = word.lower()
         kind = f"command.{word or 'help'}" if word in commands.COMMANDS else "command.ask"
-        new = await self.engine.db.write(
-            clicks.receive, click_id=click, platform="teams", kind=kind,
+        origin = replace(origin, click=click)
+        if await self.received(origin, activity, kind):
+            self._spawn(self._command(origin, word, rest.strip(), text, click))
+
+    async def received(self, origin: Origin, activity: Mapping[str, Any], kind: str) -> bool:
+        """Journal it under ``origin.click``; False where it was there already."""
+        return await self.engine.db.write(
+            clicks.receive, click_id=origin.click, platform="teams", kind=kind[:60],
             identity=origin.identity.model_dump_json(), payload=journal_of(activity, origin),
             now=self.engine.clock.now(),
         )  # fmt: skip
-        if new:
-            self._spawn(self._command(replace(origin, click=click), word, rest.strip(), text, click))
 
     # --- running it --------------------------------------------------------------------------------------------------
 
@@ -136,17 +142,27 @@ class TeamsDesk:
 
         async def work() -> Reply:
             handler = SUBMISSIONS.get(verb) or ACTIONS.get(verb)
-            return await handler(self, origin, ids, given) if handler else told(_ELSEWHERE, ids)
+            return await handler(self, origin, ids, given) if handler else told(_UNKNOWN, ids)
 
-        return await self._run(work, ids, click)
+        async def refused(error: GatehouseError) -> Reply:
+            return await refusals.after(self, error, origin, verb, ids, given, again=AGAIN, lists=LISTS)
 
-    async def _run(self, work: Callable[[], Awaitable[Reply]], ids: Ids, click: str) -> Reply:
+        return await self.run(work, ids, click, refused)
+
+    async def run(
+        self,
+        work: Callable[[], Awaitable[Reply]],
+        ids: Ids,
+        click: str,
+        refused: Callable[[GatehouseError], Awaitable[Reply]] | None = None,
+    ) -> Reply:
         self.in_hand.add(click)
         state, reply = "done", None
         try:
             reply = await work()
         except GatehouseError as error:
-            state, reply = "refused", told(forms.as_notice(error), ids)
+            state = "refused"
+            reply = await refused(error) if refused else told(forms.as_notice(error), ids)
         except Exception:
             log.exception("an interaction of Teams failed")
             state, reply = "failed", told(_BROKEN, ids)
@@ -159,27 +175,40 @@ class TeamsDesk:
         return reply
 
     async def _command(self, origin: Origin, word: str, rest: str, text: str, click: str) -> None:
+        handler = commands.COMMANDS.get(word)
+        asks, own = handler is None or word == "ask", origin.kind == "personal"
+        stream = Stream(self, origin.service_url, origin.conversation, personal=own) if asks else None
+        sign = self._spawn(stream.begin()) if stream else None  # at once, beside the work
+
         async def work() -> Reply:
-            handler = commands.COMMANDS.get(word)
             return await handler(self, origin, rest) if handler else await asking.question(self, origin, text)
 
-        await self._privately(origin, await self._run(work, {}, click))
+        reply = await self.run(work, {}, click)
+        if sign is not None:
+            await sign
+        await self.deliver(origin, reply, stream)
 
     async def _tell_later(self, origin: Origin, task: asyncio.Task[Reply]) -> None:
-        await self._privately(origin, await task)
+        await self.deliver(origin, await task)
 
-    async def _privately(self, origin: Origin, reply: Reply) -> None:
-        """In the 1:1 chat, which is opened where there is none yet; else by the outbox, which keeps trying."""
-        content = adaptive.content(reply.card, submit=reply.submit, back=reply.back)
-        activity = {**adaptive.message(reply.card), "attachments": [adaptive.attachment(content)]}
+    async def deliver(self, origin: Origin, reply: Reply, stream: Stream | None = None) -> None:
+        """Where it was asked if it may be said there, else in the 1:1 chat, which is opened where there is none yet;
+        what cannot be sent goes by the outbox, which keeps trying."""
         try:
-            if origin.kind == "personal":
-                await self.wire.send(origin.service_url, origin.conversation, activity)
-                return
-            place = await self.engine.db.read(store.personal, origin.tenant, origin.user)
-            if place is None or not place.installed:
-                place = await self._open(origin)
-            await self.wire.send(place.service_url, place.id, activity)
+            place = origin.place
+            if not reply.here and origin.kind != "personal":
+                found = await self.engine.db.read(store.personal, origin.tenant, origin.user)
+                if found is None or not found.installed:
+                    found = await self._open(origin)
+                place, stream = found.id, Stream(self, found.service_url, found.id, personal=True)
+            elif stream is None:
+                stream = Stream(self, origin.service_url, origin.conversation, personal=False)
+            message = await stream.end(reply)
+            if message and reply.answer is not None and reply.answer.model:
+                await self.engine.answers.posted(reply.answer.id, Place("teams", place), message)
+            if reply.note:
+                line = adaptive.message(build.thread_line(f"I answered in our chat. {reply.note}"))
+                await self.wire.send(origin.service_url, origin.conversation, line)
         except GatehouseError as error:
             log.warning("an answer in Teams goes through the outbox (%s)", error.reason)
             dedupe = f"answer:{origin.click}"[:500]
@@ -219,25 +248,15 @@ class TeamsDesk:
         return await self.review_of(origin, text_id(ids, "c"))
 
     async def review_of(self, origin: Origin, wanted: str) -> Reply:
-        cause = (await self.engine.board.finding(wanted)).cause_id if wanted.startswith("f-") else wanted
-        if not cause:
-            raise BadInput("This finding belongs to no cause that could be fixed.")
-        return plan_reply(await self.engine.approvals.look(cause, await self.actor(origin)))
+        return plan_reply(await acts.plan_of(self.engine, await self.actor(origin), wanted))
 
     async def undo(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        return plan_reply(await self.engine.approvals.look_undo(text_id(ids, "x"), await self.actor(origin)))
+        execution = text_id(ids, "x")
+        return plan_reply(await self.engine.approvals.look_undo(execution, await self.actor(origin)), execution)
 
-    async def not_mine(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        cause = text_id(ids, "c")
-        await self.engine.stewardship.require(cause, await self.actor(origin), "pass_on")
-        card = forms.not_mine_card(await self.engine.board.cause(cause), self.settings)
-        return Reply(card, Button("gh.send_not_mine", "Pass on", ids_text(c=cause), "primary"), back_to(ids))
-
-    async def snooze(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        cause = text_id(ids, "c")
-        await self.engine.stewardship.require(cause, await self.actor(origin), "snooze")
-        card = forms.snooze_card(await self.engine.board.cause(cause))
-        return Reply(card, Button("gh.send_snooze", "Snooze", ids_text(c=cause), "primary"), back_to(ids))
+    async def reopen(self, origin: Origin, ids: Ids, given: Given) -> Reply:
+        """The plan that was answered incompletely: a fix or an undo."""
+        return await (self.undo if text_id(ids, "x") else self.review)(origin, ids, given)
 
     async def details(self, origin: Origin, ids: Ids, _: Given) -> Reply:
         return Reply(build.details_card(await self.engine.board.cause(text_id(ids, "c"))), back=back_to(ids))
@@ -247,124 +266,71 @@ class TeamsDesk:
         return Reply(build.why_card(view), back=back_to({"c": view.cause_id}))
 
     async def page(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        offset = text_id(ids, "o")
-        start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 8 else 0
-        return await commands.findings(self, origin, text_id(ids, WORDS), start)
+        actor, words = await self.actor(origin), text_id(ids, WORDS)
+        return Reply(await acts.findings(self.engine, actor, words, acts.start_of(ids)))
 
     async def revoke(self, origin: Origin, ids: Ids, _: Given) -> Reply:
         actor = await self.actor(origin)
-        return told(await self.engine.delegations.revoke(text_id(ids, "d"), actor, click=origin.click), ids)
+        said = await self.engine.delegations.revoke(text_id(ids, "d"), actor, click=origin.click)
+        return Reply(headed(said, (await self.delegations(origin, {}, {})).card))
 
-    async def glass(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        view = await self.engine.approvals.look_glass(text_id(ids, "p"), await self.actor(origin))
-        if view.glass is None:
-            raise BadInput("The glass cannot be broken over this.", mend="Press Review fix to see what can be done.")
-        waits = view.request is not None and view.request.state is RequestState.PENDING
-        value: dict[str, Any] = {"p": view.plan.id, "h": view.plan_hash, "c": view.cause_id}
-        value |= {"v": view.request.revision} if view.request and waits else {}
-        send = Button("gh.send_glass", "Break it", ids_text(**value), "danger")
-        return Reply(build.glass_form_card(view, view.glass), send, back_to({"c": view.cause_id}))
-
-    async def glass_ok(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        return await self._glass_review(origin, ids, justified=True)
-
-    async def glass_bad(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        return await self._glass_review(origin, ids, justified=False)
-
-    async def _glass_review(self, origin: Origin, ids: Ids, *, justified: bool) -> Reply:
-        view = await self.engine.approvals.glass.require(text_id(ids, "g"), await self.actor(origin))
-        value = ids_text(g=view.id, j="yes" if justified else "no", c=view.cause_id)
-        send = Button("gh.send_glass_review", "Justified" if justified else "Not justified", value, "primary")
-        return Reply(build.glass_review_card(view, justified), send, back_to({"c": view.cause_id}))
+    async def delegations(self, origin: Origin, _: Ids, __: Given) -> Reply:
+        return Reply(build.delegations_card(await self.engine.delegations.in_force(await self.actor(origin))))
 
     # --- what is sent ------------------------------------------------------------------------------------------------
 
     async def send_review(self, origin: Origin, ids: Ids, given: Given) -> Reply:
-        _complete(forms.check_review(ids, given))
-        option = Option(given["choice"])
-        try:
-            request = await self._decide(origin, ids, given, option)
-        except Denied as error:
-            if option is Option.APPROVE:
-                error.about = error.about or text_id(ids, "q") or text_id(ids, "p")
-            raise
-        return told(forms.decided(request, option), ids)
-
-    async def _decide(self, origin: Origin, ids: Ids, given: Given, option: Option) -> Any:
-        actor, reason, approvals = await self.actor(origin), given.get("reason", ""), self.engine.approvals
-        plan, plan_hash, request_id = text_id(ids, "p"), text_id(ids, "h"), text_id(ids, "q")
-        if option is Option.ASK:
-            return await approvals.ask(plan, plan_hash, actor, reason, click=origin.click)
-        if option is Option.CANCEL:
-            return await approvals.cancel(request_id, actor)
-        if option is Option.WITHDRAW:
-            return await approvals.withdraw(request_id, actor, click=origin.click)
-        revision = number(ids, "v")
-        if not request_id:  # nobody asked yet: who may approve without being asked asks and answers in one
-            request = await approvals.ask(plan, plan_hash, actor, reason, click=origin.click)
-            request_id, revision = request.id, request.revision
-        choice = Choice.APPROVE if option is Option.APPROVE else Choice.REJECT
-        return await approvals.vote(
-            request_id, plan_hash, revision, actor, choice, reason, given.get("confirm", ""), click=origin.click
-        )
-
-    async def send_not_mine(self, origin: Origin, ids: Ids, given: Given) -> Reply:
-        _complete(forms.check_not_mine(self.settings, given))
-        to, actor = "" if given["to"] == forms.FALLBACK else given["to"], await self.actor(origin)
-        return told(await self.engine.stewardship.not_mine(text_id(ids, "c"), actor, to, given["reason"]), ids)
-
-    async def send_snooze(self, origin: Origin, ids: Ids, given: Given) -> Reply:
-        _complete(forms.check_snooze(given))
-        actor, days = await self.actor(origin), int(given["days"])
-        return told(await self.engine.stewardship.snooze(text_id(ids, "c"), actor, days, given["reason"]), ids)
-
-    async def send_glass(self, origin: Origin, ids: Ids, given: Given) -> Reply:
-        _complete(forms.check_glass(given))
-        await self.engine.approvals.break_glass(
-            text_id(ids, "p"), text_id(ids, "h"), number(ids, "v"), await self.actor(origin), given["reason"],
-            given["word"], click=origin.click,
-        )  # fmt: skip
-        said = "The glass is broken: exactly this plan starts now, and everybody is told."
-        return told(Notice(ok=True, said=said, mend="Another person reviews it; the card shows how it goes."), ids)
-
-    async def send_glass_review(self, origin: Origin, ids: Ids, given: Given) -> Reply:
-        _complete(forms.check_glass_review(given))
-        actor, justified = await self.actor(origin), text_id(ids, "j") == "yes"
-        comment = given["comment"]
-        await self.engine.approvals.glass.review(text_id(ids, "g"), actor, justified=justified, comment=comment)
-        said = f"Your review is kept: {'justified' if justified else 'not justified'}."
-        return told(Notice(ok=True, said=said), ids)
+        complete(forms.check_review(ids, given))
+        return told(await acts.decide(self.engine, await self.actor(origin), ids, given, origin.click), ids)
 
 
-Handler = Callable[[TeamsDesk, Origin, Ids, Given], Awaitable[Reply]]
+INVOKES: dict[str, Callable[[TeamsDesk, Origin, Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {
+    "message/submitAction": asking.thumb,
+}
 ACTIONS: dict[str, Handler] = {
     "card": TeamsDesk.card,
     "review": TeamsDesk.review,
     "undo": TeamsDesk.undo,
-    "not_mine": TeamsDesk.not_mine,
-    "snooze": TeamsDesk.snooze,
     "details": TeamsDesk.details,
-    "split": witnesses.split,
-    "merge": witnesses.merge,
     "why": TeamsDesk.why,
     "page": TeamsDesk.page,
     "revoke": TeamsDesk.revoke,
-    "glass": TeamsDesk.glass,
-    "glass_ok": TeamsDesk.glass_ok,
-    "glass_bad": TeamsDesk.glass_bad,
     "ask_prompt": asking.prompt,
     "ask_check": asking.check,
     "ask_more": asking.page,
     "ask_page": asking.page,
     "ask_feedback": asking.feedback,
+    **stewardship.ACTIONS,
+    **glass.ACTIONS,
+    **standing.ACTIONS,
+    **rules.ACTIONS,
+    **regroup.ACTIONS,
+    **witnesses.ACTIONS,
+    **narrative.ACTIONS,
 }
 SUBMISSIONS: dict[str, Handler] = {
     "send_review": TeamsDesk.send_review,
-    "send_not_mine": TeamsDesk.send_not_mine,
-    "send_snooze": TeamsDesk.send_snooze,
-    "send_glass": TeamsDesk.send_glass,
-    "send_glass_review": TeamsDesk.send_glass_review,
     "send_comment": asking.send_comment,
+    **stewardship.SUBMISSIONS,
+    **glass.SUBMISSIONS,
+    **standing.SUBMISSIONS,
+    **rules.SUBMISSIONS,
+    **regroup.SUBMISSIONS,
+}
+# The form of a submission once more, and what a button stood in: what is shown after a no.
+AGAIN: dict[str, Handler] = {
+    "send_review": TeamsDesk.reopen,
+    **stewardship.AGAIN,
+    **glass.AGAIN,
+    **standing.AGAIN,
+    **rules.AGAIN,
+    **regroup.AGAIN,
+}
+LISTS: dict[str, Handler] = {
+    "card": TeamsDesk.card,
+    "revoke": TeamsDesk.delegations,
+    **standing.LISTS,
+    **rules.LISTS,
 }
 
 
@@ -390,12 +356,9 @@ async def resume(desk: TeamsDesk, after: timedelta = timedelta(minutes=1)) -> in
     return len(left)
 
 
-def _complete(wrong: Mapping[str, str]) -> None:
-    if wrong:
-        raise BadInput(" ".join(wrong.values()), mend="Go back and open it again.")
-
-
 def _body(reply: Reply) -> dict[str, Any]:
+    if reply.toast:
+        return {"statusCode": 200, "type": MESSAGE, "value": reply.toast}
     made = adaptive.content(reply.card, submit=reply.submit, back=reply.back)
     return {"statusCode": 200, "type": CARD, "value": made}
 
