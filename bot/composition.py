@@ -300,7 +300,7 @@ async def serve(
         settings, directories=directories, clock=clock, ids=ids, clouds=clouds, worker=worker, confirm=confirm
     )
     if teams is not None:
-        posters["teams"] = teams.attach(engine.db)
+        posters["teams"] = teams.attach(engine.db, engine)
     durable = Durable(engine.db, worker, clock)
     deliverer = Deliverer(engine.db, engine.board, posters, clock, worker, ids, fallback=settings.routing.fallback)
     polling = Polling(engine.db, engine.intake, settings.routing.fallback, clock, ids, worker)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .tables_teams import TeamsConversationRow, TeamsPersonRow
+from .tables_teams import TeamsConversationRow, TeamsPersonRow, TeamsRosterRow
 
 CONVERSATIONS = TeamsConversationRow.__table__  # type: ignore[attr-defined]
 PEOPLE = TeamsPersonRow.__table__  # type: ignore[attr-defined]
+ROSTERS = TeamsRosterRow.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,17 @@ class Member:
     service_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The members of a conversation among those asked for: Entra object id -> 29:…"""
+
+    tenant: str
+    conversation: str
+    asked: str
+    read_at: datetime
+    members: dict[str, str] = field(default_factory=dict)
+
+
 def keep_conversation(conn: Connection, what: Conversation, now: datetime) -> None:
     """New or changed: the service URL may move, so the latest one counts."""
     _keep(conn, CONVERSATIONS, asdict(what) | {"seen_at": now}, ("tenant", "id"))
@@ -49,6 +62,26 @@ def removed(conn: Connection, tenant: str, conversation: str, team: str = "") ->
     c = CONVERSATIONS.c
     here = (c.id == conversation) | (c.team == team) if team else c.id == conversation
     conn.execute(update(CONVERSATIONS).where(c.tenant == tenant, here).values(installed=False))
+    forget_rosters(conn, tenant, conversation, team)
+
+
+def forget_rosters(conn: Connection, tenant: str, conversation: str, team: str = "") -> None:
+    """Who is there changed, in a conversation or a whole team."""
+    c, r = CONVERSATIONS.c, ROSTERS.c
+    of_team = r.conversation.in_(select(c.id).where(c.tenant == tenant, c.team == team))
+    here = (r.conversation == conversation) | of_team if team else r.conversation == conversation
+    conn.execute(delete(ROSTERS).where(r.tenant == tenant, here))
+
+
+def keep_roster(conn: Connection, what: Roster) -> None:
+    row = asdict(what) | {"members": json.dumps(what.members, sort_keys=True)}
+    _keep(conn, ROSTERS, row, ("tenant", "conversation"))
+
+
+def roster(conn: Connection, tenant: str, conversation: str) -> Roster | None:
+    r = ROSTERS.c
+    row = conn.execute(select(ROSTERS).where(r.tenant == tenant, r.conversation == conversation)).first()
+    return Roster(tenant, conversation, row.asked, row.read_at, json.loads(row.members)) if row else None
 
 
 def conversation(conn: Connection, tenant: str, conversation_id: str) -> Conversation | None:

@@ -12,9 +12,11 @@ from bot.engine import Engine
 from bot.settings import Settings
 from bot.store.database import Database
 
+from .deciders import Deciders
 from .desk import TeamsDesk, resume
 from .directory import TeamsDirectory
 from .poster import TeamsPoster
+from .refresh import Personal
 from .routes import routes
 from .seam import TeamsSeam
 from .wire import TeamsWire
@@ -36,9 +38,12 @@ class TeamsSide:
         """Settings are checked here (``SettingsError``); nothing is sent yet."""
         return cls(settings, TeamsSeam(settings), clock or SystemClock())
 
-    def attach(self, db: Database) -> TeamsPoster:
+    def attach(self, db: Database, engine: Engine | None = None) -> TeamsPoster:
+        """``engine`` says who gets a card of their own."""
         self.directory.db = db
-        return TeamsPoster(self.wire, db, self._settings, self._clock)
+        deciders = Deciders(self.wire, db, self._settings, self._clock)
+        personal = Personal(engine, deciders) if engine is not None else None
+        return TeamsPoster(self.wire, db, self._settings, self._clock, personal)
 
     async def start(self, engine: Engine, site: web.Application) -> None:
         """Take activities by a route of ``site``; finish what a crash left in the journal, now and every minute."""

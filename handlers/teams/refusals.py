@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bot.domain.errors import BadInput, Conflict, GatehouseError, Stale
 from bot.domain.views import Notice
+from cards import adaptive
 from cards.model import Card, Line, Section, Strong
 from cards.words import either, sentence
 from handlers.common import forms
-from handlers.common.ids import text_id
+from handlers.common.ids import ids_of, text_id
 
 from .payloads import Origin
 from .replies import Given, Ids, Reply, told
@@ -28,12 +29,16 @@ Handler = Callable[["TeamsDesk", Origin, Ids, Given], Awaitable[Reply]]
 
 
 class Incomplete(BadInput):
-    """Something of a form is missing or was never offered."""
+    """Something of a form is missing or was never offered; ``wrong`` says what, by input."""
+
+    def __init__(self, wrong: Mapping[str, str]) -> None:
+        super().__init__(" ".join(wrong.values()), mend="Fill it in and send it again.")
+        self.wrong = dict(wrong)
 
 
 def complete(wrong: Mapping[str, str]) -> None:
     if wrong:
-        raise Incomplete(" ".join(wrong.values()), mend="Fill it in and send it again.")
+        raise Incomplete(wrong)
 
 
 def headed(said: Notice, card: Card) -> Card:
@@ -78,4 +83,13 @@ async def after(
     except Exception:
         log.exception("what follows a refusal could not be shown")
         return told(said, ids)
-    return replace(shown, card=headed(said, shown.card))
+    shown = replace(shown, card=headed(said, shown.card), done=False)
+    if not isinstance(error, Incomplete):
+        return shown
+    if ids.get("h") != _plan_of(shown):  # another plan than the one that was answered: nothing is answered for it yet
+        return shown
+    return replace(shown, filled=adaptive.Filled(given, error.wrong))
+
+
+def _plan_of(shown: Reply) -> Any:
+    return ids_of(shown.submit.value).get("h") if shown.submit else None

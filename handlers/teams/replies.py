@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bot.domain.answers import AnswerView
 from bot.domain.decisions import RequestState
 from bot.domain.views import Notice, Option, PlanView
-from cards import build
+from cards import adaptive, build
 from cards.model import Button, Card
 from cards.words import ids as ids_text
 from handlers.common.ids import text_id
@@ -24,7 +24,8 @@ class Reply:
 
     ``answer`` is what it answers, and ``rest`` its card without the sentence, for a stream. ``here``: it may be said
     where it was asked. ``note``: why it is not said there. ``toast``: instead of a card, where the answer to a button
-    went out as a message of its own. ``offers``: what may be said next, in a 1:1 chat.
+    went out as a message of its own. ``offers``: what may be said next, in a 1:1 chat. ``filled``: a form that comes
+    back. ``done``: what was sent came to its end. ``refresh`` and ``dialogs`` as ``cards.adaptive`` takes them.
     """
 
     card: Card
@@ -36,10 +37,14 @@ class Reply:
     note: str = ""
     toast: str = ""
     offers: tuple[str, ...] = ()
+    filled: adaptive.Filled = field(default_factory=adaptive.Filled)
+    done: bool = False
+    refresh: adaptive.Refresh | None = None
+    dialogs: frozenset[str] = frozenset()
 
 
 def told(said: Notice, ids: Ids) -> Reply:
-    return Reply(build.notice_card(said), back=back_to(ids))
+    return Reply(build.notice_card(said), back=back_to(ids), done=said.ok)
 
 
 def plan_reply(view: PlanView, execution: str = "") -> Reply:

@@ -65,6 +65,12 @@ class TeamsWire:
         people = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         return people, not found.get("continuationToken")
 
+    async def roster(self, service_url: str, conversation: str, after: str = "") -> dict[str, Any]:
+        """A page of at most 500 people: ``{"members", "continuationToken"}``; ``after`` is the token of the last."""
+        path = f"v3/conversations/{quote(conversation, safe='')}/pagedmembers?pageSize=500"
+        path += f"&continuationToken={quote(after, safe='')}" if after else ""
+        return await self._call("GET", service_url, path, None)
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()

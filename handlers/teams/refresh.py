@@ -1,0 +1,139 @@
+"""Cards of one's own: who gets one by itself (``refresh``), what stands on it, and what it costs.
+
+Rules
+- A channel's card has no button that decides. Teams asks us for the card of each person named in it, at most 60: those
+  who may do most about it. Anybody else presses "Show my actions". The press of a button is decided when it comes.
+- What Teams asks for by itself only reads, and is quick: one look at the revision; the rest is kept per revision and
+  answered from memory to all who may do the same. So a channel that 60 people open costs 60 small answers.
+- What is kept is found by the cause, its revision and this person's rights, which are all it was made from: nobody can
+  be given another's card.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bot.domain.principals import Actor, Platform, PlatformIdentity
+from bot.domain.views import CauseView
+from bot.engine import Engine
+from bot.store import teams as store
+from bot.store.plans import CAUSES
+from cards import adaptive, build
+from cards.model import Buttons, Card
+from cards.words import ids as ids_text
+
+from .deciders import Deciders
+from .payloads import Origin
+from .replies import Reply
+
+VERB = "gh.card"
+# What is opened as a dialog from a card of one's own, where the client has dialogs: the channel's card stays in view.
+DIALOGS = frozenset({"gh.review", "gh.undo", "gh.not_mine", "gh.snooze", "gh.details", "gh.why"})
+VIEWS, MADE = 256, 512  # causes, and cards of them, that are kept
+FRESH = timedelta(seconds=60)  # however the revision stands
+_OWN = "29:" + "x" * 150  # as long as an id of Teams; the reader's own stands there in what is sent
+
+
+class Personal:
+    """The cards of causes, for everybody and for one person."""
+
+    def __init__(self, engine: Engine, deciders: Deciders | None = None) -> None:
+        self._engine, self._deciders = engine, deciders
+        self._views: OrderedDict[str, tuple[datetime, CauseView]] = OrderedDict()
+        self._made: OrderedDict[Any, adaptive.Json] = OrderedDict()
+
+    # --- what all see ------------------------------------------------------------------------------------------------
+
+    async def shared(self, view: CauseView, place: store.Conversation) -> tuple[Card, adaptive.Refresh | None]:
+        """The card for a conversation, and for whom Teams shall ask for another."""
+        card = build.shared_card(view)
+        if self._deciders is None or not _leads_on(card):
+            return card, None
+        members = await self._deciders.of(place)
+        known: list[tuple[Actor, str]] = []
+        for user, member in sorted(members.items()):
+            actor = self._remembered(place.tenant, user)
+            if actor is not None:
+                known.append((actor, member))
+        ids = {actor.identity: member for actor, member in known}
+        facing = await self._engine.rights.facing(view, [actor for actor, _ in known]) if known else []
+        named = tuple(ids[actor.identity] for actor in facing)
+        return card, _refresh(view, named) if named else None
+
+    async def direct(self, view: CauseView, tenant: str, user: str) -> Card:
+        """The card in somebody's own chat."""
+        actor = self._remembered(tenant, user)
+        return (
+            build.personal_card(view, await self._engine.rights.of(view, actor)) if actor else build.shared_card(view)
+        )
+
+    # --- what one person sees ----------------------------------------------------------------------------------------
+
+    async def reply(self, origin: Origin, cause_id: str) -> Reply:
+        """For somebody who pressed: the account is read as for every press."""
+        actor = await self._engine.people.actor(origin.identity)
+        view = await self._engine.board.cause(cause_id)
+        card = build.personal_card(view, await self._engine.rights.of(view, actor))
+        return Reply(card, refresh=_refresh(view, (origin.member,)), dialogs=_dialogs(origin))
+
+    async def automatic(self, origin: Origin, cause_id: str) -> adaptive.Json | None:
+        """For Teams, which asks by itself: by what is remembered of the account. None where there is none of their own:
+        what is shown stays."""
+        actor = self._remembered(origin.tenant, origin.user)
+        if actor is None or not self._engine.policy.may(actor, "review", None).allowed:
+            return None
+        view = await self._view(cause_id)
+        rights, dialogs = await self._engine.rights.of(view, actor), _dialogs(origin)
+        key = (view.id, view.revision, rights, dialogs)
+        made = self._made.get(key)
+        if made is None:
+            card = build.personal_card(view, rights)
+            made = adaptive.content(card, refresh=_refresh(view, (_OWN,)), dialogs=dialogs)
+            _keep(self._made, key, made, MADE)
+        return {**made, "refresh": {**made["refresh"], "userIds": [origin.member]}}
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def _remembered(self, tenant: str, user: str) -> Actor | None:
+        return self._engine.people.remembered(PlatformIdentity(platform=Platform.TEAMS, tenant=tenant, user=user))
+
+    async def _view(self, cause_id: str) -> CauseView:
+        """As it is now: kept while its revision stands."""
+        now, held = self._engine.clock.now(), self._views.get(cause_id)
+        young = held is not None and now - held[0] < FRESH
+        if held is not None and young and await self._engine.db.read(_revision, cause_id) == held[1].revision:
+            return held[1]
+        view = await self._engine.board.cause(cause_id)
+        _keep(self._views, cause_id, (now, view), VIEWS)
+        return view
+
+
+def _revision(conn: Connection, cause_id: str) -> int | None:
+    return conn.execute(select(CAUSES.c.revision).where(CAUSES.c.id == cause_id)).scalar()
+
+
+def _refresh(view: CauseView, members: tuple[str, ...]) -> adaptive.Refresh:
+    """The revision is in it, so that an update is another question to Teams' cache of answers, too."""
+    return adaptive.Refresh(VERB, ids_text(c=view.id, v=view.revision), members)
+
+
+def _dialogs(origin: Origin) -> frozenset[str]:
+    """Teams' own clients say which they are; one that does not is not known to have dialogs."""
+    return DIALOGS if origin.client else frozenset()
+
+
+def _leads_on(card: Card) -> bool:
+    """Whether anybody may have other buttons than these."""
+    buttons = [button for part in card.body if isinstance(part, Buttons) for button in part.items]
+    return any(button.action == "gh.actions" for button in buttons)
+
+
+def _keep(held: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    held[key] = value
+    held.move_to_end(key)
+    while len(held) > most:
+        held.popitem(last=False)
