@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import Any
 
+from . import plot
 from .blockkit import cut, safe_url
 from .foreign import clean, plain_emphasis
 from .model import (
@@ -33,6 +34,7 @@ from .model import (
     Grid,
     Line,
     Part,
+    Plot,
     Rule,
     Section,
     Small,
@@ -216,8 +218,9 @@ def _flat(line: Line, limit: int) -> str:
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _button(button: Button, dialogs: frozenset[str] = frozenset()) -> Json | None:
-    """``dialogs``: the actions that open a dialog, which is asked for by ``task/fetch``."""
+def _button(button: Button, dialogs: frozenset[str] = frozenset(), *, apart: bool = False) -> Json | None:
+    """``dialogs``: the actions that open a dialog, which is asked for by ``task/fetch``. ``apart``: it stands in a form
+    and does not send it, so nothing has to be filled in before it can be pressed."""
     made: Json = {"type": "Action.Execute", "title": literal(button.label, BUTTON) or NOTHING}
     if button.url:
         url = safe_url(button.url)
@@ -230,6 +233,8 @@ def _button(button: Button, dialogs: frozenset[str] = frozenset()) -> Json | Non
             made |= {"type": "Action.Submit", "data": {KEY: value, VERB: verb, "msteams": {"type": "task/fetch"}}}
         else:
             made |= {"verb": verb, "data": {KEY: value}}
+        if apart:
+            made["associatedInputs"] = "none"
     if button.style:
         made["style"] = "positive" if button.style == "primary" else "destructive"
     if button.spoken:
@@ -237,8 +242,10 @@ def _button(button: Button, dialogs: frozenset[str] = frozenset()) -> Json | Non
     return made
 
 
-def _actions(buttons: Iterable[Button], dialogs: frozenset[str] = frozenset()) -> list[Json]:
-    made = [item for item in (_button(button, dialogs) for button in buttons) if item]
+def _actions(
+    buttons: Iterable[Button], dialogs: frozenset[str] = frozenset(), *, apart: bool = False
+) -> list[Json]:
+    made = [item for item in (_button(button, dialogs, apart=apart) for button in buttons) if item]
     return [{"type": "ActionSet", "actions": made[i : i + ACTIONS]} for i in range(0, len(made), ACTIONS)]
 
 
@@ -333,7 +340,7 @@ def _part(part: Part, how: _How) -> list[Json]:
         case Bullets():
             return _bullets(part, scale)
         case Buttons():
-            return _actions(part.items, how.dialogs)
+            return _actions(part.items, how.dialogs, apart=how.inputs)
         case Small():
             return [_rich(row, small=True) for row in _runs(part.line, int(LINE * scale))]
         case Rule():
@@ -342,6 +349,8 @@ def _part(part: Part, how: _How) -> list[Json]:
             return _input(part, how)
         case Grid():
             return _grid(part, scale)
+        case Plot():
+            return plot.elements(part.view, _grid(part.grid, scale) if part.grid else [])
         case Feedback():
             up = Button(part.action, "👍 Good answer", part.up)
             down = Button(part.action, "👎 Bad answer", part.down)

@@ -16,6 +16,7 @@ from .model import (
     Feedback,
     Grid,
     Part,
+    Plot,
     Section,
     Small,
     Strong,
@@ -43,12 +44,14 @@ def answer_card(
     asked: bool = False,
     table_alone: bool = False,
     thumbs: bool = True,
+    charts: bool = False,
 ) -> Card:
     """The sentence, the table, how it was read, and what can be done with it.
 
     ``picture``: a chart goes with it, so a course needs no table. ``streamed``: the sentence was said before.
     ``private``: only one person sees it. ``asked``: the question itself is not to be seen there. ``table_alone``: the
     picture could not be sent after all. ``thumbs``: the platform itself does not ask what people think of it.
+    ``charts``: the platform draws them.
     """
     body: list[Part] = []
     if table_alone:
@@ -61,14 +64,18 @@ def answer_card(
         body.append(Facts(tuple(Fact(each.label, (each.value,)) for each in view.facts[:20])))
     if view.points:
         body.append(Bullets(tuple((point,) for point in view.points[:POINTS]), total=len(view.points)))
-    if view.table and not (picture and view.chart and view.chart.kind == "line"):
+    if charts and view.chart:
+        folded = view.table if view.chart.kind == "line" else None
+        grid, *rest = _grid(folded) if folded else [None]
+        body += [Plot(view.chart, grid if isinstance(grid, Grid) else None), *(each for each in rest if each)]
+    if view.table and not ((picture or charts) and view.chart and view.chart.kind == "line"):
         body += _grid(view.table)
     buttons = _buttons(view)
     if buttons:
         body.append(Buttons(buttons))
     if view.prompts:
         body += prompt_parts(view.prompts, heading="", private=private)
-    if private and view.chart:
+    if private and view.chart and not charts:
         body.append(Small(("Ask me in a direct message for a picture of it.",)))
     if view.how_read:
         body.append(Small(("How I read your question: ", view.how_read.rpartition("; as of ")[0] or view.how_read)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.domain.answers import ChartView
 from bot.domain.silence import AttentionView, DailyView, PromiseView, RegroupView
 
-from .model import Ask, Bullets, Card, Choose, Fact, Facts, Line, OptionItem, Part, Section, Small, Strong, When
+from .model import Ask, Bullets, Card, Choose, Fact, Facts, Line, OptionItem, Part, Plot, Section, Small, Strong, When
 from .rules import silenced_lines
 from .words import count
 
@@ -66,7 +66,7 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 90 else f"{value / 60:.0f} min"
 
 
-def daily_card(view: DailyView) -> Card:
+def daily_card(view: DailyView, *, charts: bool = False) -> Card:
     """One message a day: new, fixed, overdue, waiting on whom, silenced and why, and the course of two weeks."""
     new = ", ".join(f"{number:,} {priority.label}" for priority, number in view.new)
     said = (
@@ -88,6 +88,8 @@ def daily_card(view: DailyView) -> Card:
                 (f"Fixed  {sparkline(tuple(f for _, _, f in view.days))}  {sum(f for _, _, f in view.days):,}",),
             ), heading=f"The last {len(view.days)} days")
         )  # fmt: skip
+    if charts and view.picture and view.days:
+        body.append(Plot(daily_chart(view)))
     silenced = silenced_lines(view.silenced)
     if silenced:
         body.append(Bullets(silenced, heading="Silenced"))

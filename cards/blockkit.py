@@ -31,6 +31,7 @@ from .model import (
     Grid,
     Line,
     Part,
+    Plot,
     Rule,
     Section,
     Small,
@@ -329,6 +330,8 @@ def _part(part: Part) -> list[Block]:
             return [{"type": "divider"}]
         case Choose() | Ask():
             return _input(part)
+        case Plot():  # Slack draws none; its pictures are messages of their own
+            return _part(part.grid) if part.grid else []
         case Grid() | Feedback():
             return _rich(part, [], message=False)
 
@@ -338,6 +341,8 @@ def _blocks(card: Card, limit: int, *, header: bool, inputs: bool, rich: bool = 
     top += _section(line_text(card.status, SECTION))
     body: list[Block] = []
     for part in card.body:
+        if isinstance(part, Plot) and part.grid:
+            part = part.grid
         if rich and isinstance(part, Grid | Feedback):
             body += _rich(part, body, message=True)
         elif inputs or not isinstance(part, Choose | Ask):

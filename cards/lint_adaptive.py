@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import plot
+
 LIMIT = 28 * 1024
 _AT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 _OURS = re.compile(rf"\{{\{{(?:DATE\({_AT},SHORT\)|TIME\({_AT}\))\}}\}}")
@@ -18,7 +20,8 @@ _UNSAFE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _ELEMENTS = {"TextBlock", "RichTextBlock", "FactSet", "ActionSet", "Table", "Input.Text", "Input.ChoiceSet"}
-_ACTIONS = {"Action.Execute", "Action.OpenUrl", "Action.Submit"}
+_ACTIONS = {"Action.Execute", "Action.OpenUrl", "Action.Submit", "Action.ToggleVisibility"}
+_CHARTS = {"Chart.Line", "Chart.HorizontalBar"}
 
 
 def activity_problems(activity: dict[str, Any]) -> list[str]:
@@ -56,6 +59,11 @@ def _card(card: dict[str, Any]) -> Iterator[str]:
     for position, element in enumerate(body):
         yield from _element(element, f"body[{position}]", ids)
     yield from _actions(card.get("actions", []), "actions")
+    named = {str(element.get("id")) for element in body if isinstance(element, dict)}
+    for element in body:
+        for action in element.get("actions", ()) if isinstance(element, dict) else ():
+            if action.get("type") == "Action.ToggleVisibility" and not set(action.get("targetElements", ())) <= named:
+                yield "actions: shows or hides what is not there"
     refresh = card.get("refresh")
     if refresh is not None:
         users = refresh.get("userIds")
@@ -67,6 +75,11 @@ def _card(card: dict[str, Any]) -> Iterator[str]:
 
 def _element(element: dict[str, Any], place: str, ids: set[str]) -> Iterator[str]:
     kind = element.get("type")
+    if str(kind) in _CHARTS:
+        yield from plot.problems(element, place)
+        for text in _strings(element):
+            yield from _safe(text, place)
+        return
     if kind not in _ELEMENTS:
         yield f"{place}: {kind} is not of ours"
         return
@@ -95,6 +108,14 @@ def _element(element: dict[str, Any], place: str, ids: set[str]) -> Iterator[str
             yield from _table(element, place)
         case _:
             yield from _input(element, place, ids)
+
+
+def _strings(thing: Any) -> Iterator[str]:
+    if isinstance(thing, str):
+        yield thing
+    elif isinstance(thing, dict | list):
+        for each in thing.values() if isinstance(thing, dict) else thing:
+            yield from _strings(each)
 
 
 def _keys(thing: Any) -> Iterator[str]:

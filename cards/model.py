@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from bot.domain.answers import ChartView
 from bot.domain.views import PersonRef
 
 
@@ -147,7 +148,16 @@ class Feedback:
     down: str
 
 
-Part = Facts | Section | Bullets | Buttons | Small | Rule | Choose | Ask | Grid | Feedback
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A chart where the platform draws charts itself. It says nothing that no text says: ``grid`` holds the same
+    figures, folded away where they can be; where it is None they stand in the card anyway."""
+
+    view: ChartView
+    grid: Grid | None = None
+
+
+Part = Facts | Section | Bullets | Buttons | Small | Rule | Choose | Ask | Grid | Feedback | Plot
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,18 @@ from bot.ports import Message
 from cards import attention, build
 from cards.model import Card
 
+NO_CARD = {"thread", "direct"}  # kinds of message that are a sentence
 
-def card_of(message: Message) -> Card:
+
+def card_of(message: Message, *, charts: bool = False) -> Card:
+    """``charts``: the platform draws them itself."""
     match message.view:
-        case CauseView() as view if message.kind not in {"thread", "direct"}:
+        case CauseView() as view if message.kind not in NO_CARD:
             return build.cause_card(view)
         case DigestView() as view:
             return build.digest_card(view)
         case DailyView() as view:
-            return attention.daily_card(view)
+            return attention.daily_card(view, charts=charts)
         case GlassView() as view:
             return build.glass_card(view)
         case Notice() as view:

@@ -49,8 +49,8 @@ def answered(view: AnswerView, *, asked: bool = False, here: bool = False, note:
     """As a message: the card, and the card for a stream. Where Teams itself asks for feedback, it has no thumbs."""
     thumbs = not view.model
     return Reply(
-        build.answer_card(view, asked=asked, thumbs=thumbs), answer=view, here=here, note=note,
-        rest=build.answer_card(view, asked=asked, thumbs=thumbs, streamed=True),
+        build.answer_card(view, asked=asked, thumbs=thumbs, charts=True), answer=view, here=here, note=note,
+        rest=build.answer_card(view, asked=asked, thumbs=thumbs, charts=True, streamed=True),
     )  # fmt: skip
 
 
@@ -79,9 +79,9 @@ async def prompt(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
         place = Place("teams", origin.place, origin.click, private=True, direct=True)
         view = await desk.engine.answers.answer(text, actor, place)
         await desk.deliver(origin, answered(view, asked=True))
-        return Reply(build.answer_card(view, private=True), toast="The answer is below.")
+        return Reply(build.answer_card(view, private=True, charts=True), toast="The answer is below.")
     place = Place("teams", origin.place, f"@{origin.user}", private=True)
-    return Reply(build.answer_card(await desk.engine.answers.answer(text, actor, place), asked=True))
+    return Reply(build.answer_card(await desk.engine.answers.answer(text, actor, place), asked=True, charts=True))
 
 
 async def check(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
