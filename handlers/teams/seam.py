@@ -11,6 +11,8 @@ What is done otherwise than the SDK does it
 - A token must name its key and its end, its key must be endorsed for Teams, and only the channel's issuer is heard:
   not the Emulator's, not another bot's.
 - Without an app id the SDK checks nothing. That is refused, except for ``without_login`` on a loopback host.
+- Only Microsoft's keys are believed. Those of this machine are, too, where all of Teams is on it (the sandbox): then
+  nothing of any other machine is answered.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ KEYS_PAUSE = 300.0  # between two readings for an unknown key id
 TOKEN_LAST = 300.0  # MSAL keeps the token itself; how long it is not asked again
 SCOPE = "https://api.botframework.com"
 LOGIN = "https://login.microsoftonline.com/"
+KEY_HOSTS = {"login.botframework.com", "login.botframework.azure.us", "login.botframework.azure.cn"}  # and the clouds'
 
 
 class NotAuthorised(Exception):
@@ -125,6 +128,7 @@ class TeamsSeam:
         teams = settings.teams
         check_settings(settings)
         self._open = teams.without_login
+        self._local = self._open or is_loopback(urlsplit(teams.openid_url).hostname or "")
         self._teams = teams
         self._read_token = read_token
         self._token: tuple[str, float] | None = None
@@ -165,9 +169,9 @@ class TeamsSeam:
         service_url = activity.get("serviceUrl")
         if activity.get("channelId") != CHANNEL or not isinstance(service_url, str) or not service_url:
             raise NotAuthorised("not an activity of Teams")
+        if self._local and not is_loopback(urlsplit(service_url).hostname or ""):
+            raise NotAuthorised("a bot of a local Teams answers no other")
         if self._open:
-            if not is_loopback(urlsplit(service_url).hostname or ""):
-                raise NotAuthorised("without a login only a local Teams is answered")
             return Caller("", service_url)
         try:
             scheme, _, token = (authorization or "").partition(" ")
@@ -230,6 +234,14 @@ def check_settings(settings: Settings) -> None:
                 mend="Remove it, or leave teams.app_id empty and set host to 127.0.0.1.",
             )
         return
+    keys, served = urlsplit(teams.openid_url), urlsplit(teams.service_url).hostname or ""
+    official = keys.scheme == "https" and keys.hostname in KEY_HOSTS
+    if not official and not all(map(is_loopback, (keys.hostname or "", settings.host, served))):
+        raise SettingsError(
+            "teams.openid_url names keys that are not Microsoft's: whoever serves them could be anybody in Teams",
+            mend="Remove it. Keys of this machine are for a local Teams only: host, openid_url and service_url all on "
+            "loopback.",
+        )
     if not teams.app_id:
         raise SettingsError(
             "Teams is enabled without an app id: its requests could not be checked",

@@ -170,6 +170,11 @@ async def test_without_any_keys_nobody_is_believed() -> None:
         ({"app_id": APP, "tenant": TENANT}, {"teams_app_password": None}, "no password"),
         ({"without_login": True, "app_id": APP}, {}, "local Teams only"),
         ({"without_login": True}, {"host": "0.0.0.0"}, "local Teams only"),
+        ({"openid_url": "https://evil.example/oidc"}, {}, "not Microsoft's"),
+        ({"openid_url": "http://login.botframework.com/v1"}, {}, "not Microsoft's"),
+        ({"openid_url": "http://127.0.0.1:9/oidc"}, {}, "not Microsoft's"),  # the service is not on this machine
+        ({"openid_url": "http://127.0.0.1:9/oidc", "service_url": SERVICE}, {"host": "0.0.0.0"}, "not Microsoft's"),
+        ({"openid_url": "https://login.botframework.com.evil.example/", "service_url": SERVICE}, {}, "not Microsoft's"),
     ],
 )
 def test_a_door_anybody_could_open_is_not_served(teams: dict[str, Any], more: dict[str, Any], said: str) -> None:
@@ -183,12 +188,19 @@ async def test_a_managed_identity_needs_no_password() -> None:
     assert await TeamsSeam(made, read_token=lambda: "t").token() == "t"
 
 
+async def test_a_bot_of_a_local_teams_answers_no_other() -> None:
+    async with PROVIDER.serving() as provider:
+        real = "https://smba.trafficmanager.net/emea/"
+        with pytest.raises(NotAuthorised):
+            await TeamsSeam(settings(provider.url)).verify(provider.token(serviceurl=real), activity(serviceUrl=real))
+
+
 async def test_without_login_only_a_local_teams_is_answered() -> None:
     seam = TeamsSeam(Settings(teams=TeamsSettings(without_login=True)))
     local = activity(serviceUrl="http://127.0.0.1:56150/_connector")
     assert (await seam.verify(None, local)).service_url == local["serviceUrl"]
     with pytest.raises(NotAuthorised):
-        await seam.verify(None, activity())
+        await seam.verify(None, activity(serviceUrl="https://smba.trafficmanager.net/emea/"))
     assert await seam.token() == ""
 
 

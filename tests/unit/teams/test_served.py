@@ -16,7 +16,7 @@ from bot.settings import Settings, TeamsSettings
 from bot.store import teams as store
 from bot.store.database import Database
 
-from .world import APP, CHANNEL, TENANT, Provider, activity
+from .world import APP, CHANNEL, SERVICE, TENANT, Provider, activity
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,7 +32,8 @@ async def test_the_door_is_served_and_an_installation_is_kept(tmp_path: Path) ->
     async with Provider().serving() as provider:
         settings = Settings(
             database_url=SecretStr(url), port=port, teams_app_password=SecretStr("x"),
-            teams=TeamsSettings(enabled=True, app_id=APP, tenant=TENANT, openid_url=provider.url),
+            teams=TeamsSettings(enabled=True, app_id=APP, tenant=TENANT, openid_url=provider.url,
+                                service_url=SERVICE),
         )  # fmt: skip
         running = asyncio.create_task(serve(settings, stop=stop, ready=ready))
         waiting = asyncio.create_task(ready.wait())

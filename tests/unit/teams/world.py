@@ -20,7 +20,7 @@ from bot.settings import Settings, TeamsSettings
 APP, TENANT = "11111111-aaaa-4bbb-8ccc-222222222222", "99999999-0000-4000-8000-000000000001"
 ALICE, BOB = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
 ISSUER = "https://api.botframework.com"
-SERVICE = "https://smba.trafficmanager.net/emea/"
+SERVICE = "http://127.0.0.1:9/emea/"  # local, as the keys are: see handlers/teams/seam.py
 CHANNEL = "19:alerts@thread.tacv2"
 
 
@@ -81,7 +81,8 @@ async def served(table: list[web.RouteDef]) -> AsyncIterator[str]:
 
 
 def settings(openid_url: str = "", **more: Any) -> Settings:
-    teams: dict[str, Any] = {"enabled": True, "app_id": APP, "tenant": TENANT, "openid_url": openid_url, **more}
+    own = {"openid_url": openid_url, "service_url": SERVICE} if openid_url else {}
+    teams: dict[str, Any] = {"enabled": True, "app_id": APP, "tenant": TENANT, **own, **more}
     return Settings(teams=TeamsSettings(**teams), teams_app_password=SecretStr("x"))
 
 
