@@ -7,13 +7,16 @@ from typing import Any
 
 from bot.domain.errors import Refused
 from bot.domain.ids import Clock
+from bot.domain.views import CauseView
 from bot.ports import Message
 from bot.settings import Settings
 from bot.store import teams as store
 from bot.store.database import Database
-from cards import adaptive
-from handlers.common.messages import card_of
+from cards import adaptive, build
+from handlers.common.messages import NO_CARD, card_of
 
+from .refresh import Personal
+from .streaming import AI_LABEL
 from .wire import TeamsWire
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
@@ -28,16 +31,18 @@ class TeamsPoster:
 
     platform = "teams"
 
-    def __init__(self, wire: TeamsWire, db: Database, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, wire: TeamsWire, db: Database, settings: Settings, clock: Clock, personal: Personal | None = None
+    ) -> None:
+        """``personal`` says who gets a card of their own; without it everybody presses for it."""
         self._wire, self._db, self._settings, self._clock = wire, db, settings, clock
+        self._personal = personal
 
     async def post(self, message: Message) -> str:
         """The activity's id: of the thread's root in a channel."""
-        tenant, activity = self._settings.teams.tenant.lower(), activity_of(message)
-        if _GUID.fullmatch(message.channel):
-            place = await self._personal(tenant, message.channel)
-            return await self._wire.send(place.service_url, place.id, activity)
-        place = await self._place(tenant, message.channel)
+        place = await self._where(message.channel)
+        activity = await self._activity(message, place)
+        tenant = place.tenant
         if place.kind != "channel":
             return await self._wire.send(place.service_url, place.id, activity)
         if message.thread:
@@ -55,14 +60,35 @@ class TeamsPoster:
         return str(made.get("activityId") or str(made.get("id", "")).rpartition(";messageid=")[2])
 
     async def update(self, message: Message, message_id: str) -> None:
-        tenant, activity = self._settings.teams.tenant.lower(), activity_of(message)
-        if _GUID.fullmatch(message.channel):
-            place = await self._personal(tenant, message.channel)
-        else:
-            place = await self._place(tenant, message.channel)
+        place = await self._where(message.channel)
+        activity = await self._activity(message, place)
         root = message.thread or message_id
         conversation = _thread(place.id, root) if place.kind == "channel" else place.id
         await self._wire.update(place.service_url, conversation, message_id, activity)
+
+    async def _activity(self, message: Message, place: store.Conversation) -> dict[str, Any]:
+        """Where many read it: without buttons that decide, and with the names of those who get their own. With Teams'
+        label where a model wrote some of the words."""
+        view = message.view
+        if not isinstance(view, CauseView) or message.kind in NO_CARD:
+            return adaptive.message(card_of(message, charts=True))
+        refresh = None
+        if self._personal is None:
+            card = build.shared_card(view)
+        elif place.kind == "personal":
+            card = await self._personal.direct(view, place.tenant, place.user)
+        else:
+            card, refresh = await self._personal.shared(view, place)
+        made = adaptive.message(card, refresh=refresh)
+        if view.narrative and view.narrative.model:
+            made["entities"] = [AI_LABEL]
+        return made
+
+    async def _where(self, channel: str) -> store.Conversation:
+        tenant = self._settings.teams.tenant.lower()
+        if _GUID.fullmatch(channel):
+            return await self._chat(tenant, channel)
+        return await self._place(tenant, channel)
 
     async def _place(self, tenant: str, channel: str) -> store.Conversation:
         """Where it is; for a channel of a team the app was put into before we listened, by the settings."""
@@ -76,7 +102,7 @@ class TeamsPoster:
                           mend="Install the app there again, or route to another channel.")  # fmt: skip
         return found
 
-    async def _personal(self, tenant: str, user: str) -> store.Conversation:
+    async def _chat(self, tenant: str, user: str) -> store.Conversation:
         found = await self._db.read(store.personal, tenant, user.lower())
         if found is None or not found.installed:
             raise Refused("This person has not installed Gatehouse in Teams, so it cannot write to them.",
@@ -86,7 +112,3 @@ class TeamsPoster:
 
 def _thread(channel: str, root: str) -> str:
     return f"{channel};messageid={root}"
-
-
-def activity_of(message: Message) -> dict[str, Any]:
-    return adaptive.message(card_of(message))

@@ -26,6 +26,7 @@ from bot.domain.plans import BlastRadius, Call, Change, Plan, PlanKind, Reversib
 from bot.domain.principals import Actor, PlatformIdentity, Principal, Standing
 from bot.domain.triage import Priority, Ssvc
 from bot.domain.views import (
+    CauseRights,
     CauseView,
     DelegationLine,
     FactLine,
@@ -280,6 +281,18 @@ class Services:
         standing = Standing(active=True, guest=self.guest, external=external, bot=False, checked_at=NOW)
         principal = Principal(id=f"{identity.tenant}/{identity.user}", name="Alice", team=self.team, role=self.role)
         return Actor(principal=principal, identity=identity, standing=standing)
+
+    def remembered(self, identity: PlatformIdentity) -> Actor | None:
+        if self.guest:
+            return None
+        principal = Principal(id=f"{identity.tenant}/{identity.user}", name="Alice")
+        standing = Standing(active=True, guest=False, external=False, bot=False, checked_at=NOW)
+        return Actor(principal=principal, identity=identity, standing=standing)
+
+    async def of(self, view: CauseView, actor: Actor) -> CauseRights:
+        """Rights': what the plan's options say."""
+        may = tuple(o.option for o in self.plan.options if o.allowed)
+        return CauseRights(cause_id=view.id, revision=view.revision, may=may, pass_on=True, snooze=True)
 
     async def require(self, cause_id: str, actor: Actor, action: str) -> None:
         """Stewardship's: refuses what stands in ``forbidden``."""

@@ -18,6 +18,7 @@ from bot.domain.decisions import Choice, RequestState
 from bot.domain.errors import Denied
 from bot.domain.ids import RandomIds
 from bot.domain.views import Option, OptionView
+from bot.governance.policy import Policy
 from bot.reports.about import About
 from bot.reports.answers import Answers
 from bot.reports.turns import StoredTurns
@@ -83,7 +84,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = Settings(teams=base.teams, teams_app_password="x", routing={"owners": {"payments": {"name": "Payments"}}})
     engine: Any = SimpleNamespace(
         db=db, settings=made, clock=Clock(), ids=RandomIds(), board=services,
-        people=services, policy=services, approvals=services, stewardship=services, issues=services,
+        people=services, policy=Policy.load(made.governance), rights=services,
+        approvals=services, stewardship=services, issues=services,
         controls=services,
         delegations=services, whys=services,
     )  # fmt: skip
