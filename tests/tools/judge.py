@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.errors import SettingsError
-from bot.sandbox import slack
+from bot.sandbox import programs
 
 ADAPTIVE, AJV, TYPES, GENERATOR = "3.0.6", "8.20.0", "3.2.0", "2.10.0"
 SCRIPT = Path(__file__).with_suffix(".cjs")
@@ -28,11 +28,8 @@ Case = tuple[str, dict[str, Any]]
 
 def package(name: str, version: str, file: str) -> Path:
     """A file of an npm package, which is installed when it is not in the cache yet."""
-    home = slack.cache_folder() / f"{name.replace('/', '-').lstrip('@')}-{version}"
-    found = home / "node_modules" / name / file
-    if not found.exists():
-        slack._npm_install(home, f"{name}@{version}", found)
-    return found
+    folder = name.replace("/", "-").lstrip("@")
+    return programs.fetch(programs.Package(folder, name, version, f"{name}/{file}", name))
 
 
 def adaptivecards() -> Path:
@@ -42,7 +39,7 @@ def adaptivecards() -> Path:
 
 def block_kit_schema() -> Path:
     """Every block and view as Slack's types have them, unknown keys refused. Made in about two seconds, then kept."""
-    kept = slack.cache_folder() / f"block-kit-{TYPES}-{GENERATOR}.schema.json"
+    kept = programs.cache_folder() / f"block-kit-{TYPES}-{GENERATOR}.schema.json"
     if kept.exists():
         return kept
     types = package("@slack/types", TYPES, "package.json").parent
