@@ -8,7 +8,7 @@ from .model import Bullets, Button, Buttons, Card, Code, Line, Rule, Section, Sm
 from .words import either, ids, sentence
 
 WHY = "Why can't I approve?"
-_COMMANDS: tuple[tuple[str, str], ...] = (
+COMMANDS: tuple[tuple[str, str], ...] = (
     ("ask QUESTION", "a question about posture, such as: how many criticals are open in prod?"),
     ("findings [filters]", 'open findings; filters such as critical, prod, owner:payments, "any text"'),
     ("finding ID", "one finding in full"),
@@ -27,9 +27,16 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
 )
 
 
-def help_card() -> Card:
-    lines: tuple[Line, ...] = tuple((Code(f"/gatehouse {usage}"), f" {what}") for usage, what in _COMMANDS)
-    names = ", ".join(usage.split(" ")[0] for usage, _ in _COMMANDS)
+def help_card(
+    *,
+    call: str = "/gatehouse ",
+    more: tuple[tuple[str, str], ...] = (),
+    note: str = "What waits for my approval is on my Home tab.",
+) -> Card:
+    """``call`` stands before every command; ``more`` are commands of this platform alone."""
+    commands = (*COMMANDS[:-1], *more, COMMANDS[-1])
+    lines: tuple[Line, ...] = tuple((Code(f"{call}{usage}"), f" {what}") for usage, what in commands)
+    names = ", ".join(usage.split(" ")[0] for usage, _ in commands)
     return Card(
         title="Gatehouse",
         summary=(
@@ -40,7 +47,7 @@ def help_card() -> Card:
             "Findings come as cards to their owners. "
             "Nothing is changed before an authorised person has approved the exact plan.",
         ),
-        body=(Bullets(lines, heading="Commands"), Rule(), Small(("What waits for my approval is on my Home tab.",))),
+        body=(Bullets(lines, heading="Commands"), Rule(), Small((note,))),
     )
 
 

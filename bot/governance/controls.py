@@ -25,7 +25,9 @@ _SCOPES = {"env": "environments", "account": "accounts", "playbook": "playbooks"
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class Wish:
+    """A delegation as it is asked for; ``patterns`` by "environments", "accounts", "playbooks", empty for all."""
+
     patterns: dict[str, tuple[str, ...]]
     days: int
     reason: str
@@ -91,9 +93,9 @@ class Controls:
 
     # --- delegation --------------------------------------------------------------------------------------------------
 
-    async def delegate(self, actor: Actor, to: PlatformIdentity, text: str, *, click: str = "") -> Notice:
+    async def delegate(self, actor: Actor, to: PlatformIdentity, text: str | Wish, *, click: str = "") -> Notice:
         """``7d [env:dev] [account:…] [playbook:…] reason``: ``to`` votes in the actor's stead until then."""
-        wish = _wish(text)
+        wish = _wish(text) if isinstance(text, str) else text
         other = await self._people.actor(to)
         objection = other.standing.objection()
         if other.principal.id == actor.principal.id:
@@ -103,7 +105,7 @@ class Controls:
             raise BadInput(f"{other.principal.name} cannot vote for you: {said}.", mend="Name another person.")
         return _settle(await self._db.write(self._delegate, actor, other, wish, click))
 
-    def _delegate(self, conn: Connection, actor: Actor, other: Actor, wish: _Wish, click: str) -> Notice | Denied:
+    def _delegate(self, conn: Connection, actor: Actor, other: Actor, wish: Wish, click: str) -> Notice | Denied:
         now, who = self._clock.now(), actor.principal
         refused = self._refusal(conn, actor, "delegate")
         if refused:
@@ -169,7 +171,7 @@ def _scope(text: str) -> tuple[str, str, str]:
     return kind, value[:120], clean(rest.strip(), 500)
 
 
-def _wish(text: str) -> _Wish:
+def _wish(text: str) -> Wish:
     patterns: dict[str, list[str]] = {name: [] for name in _SCOPES.values()}
     days = 0
     words: list[str] = []
@@ -186,4 +188,4 @@ def _wish(text: str) -> _Wish:
         raise BadInput(f"Until when? 1d to {MAX_DELEGATION_DAYS}d.", mend=mend)
     if not words:
         raise BadInput("A delegation needs a reason.", mend=mend)
-    return _Wish({name: tuple(found) for name, found in patterns.items()}, days, clean(" ".join(words), 500))
+    return Wish({name: tuple(found) for name, found in patterns.items()}, days, clean(" ".join(words), 500))

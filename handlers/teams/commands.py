@@ -6,47 +6,30 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from cards import build
-from cards.model import Bullets, Card, Code, Line, Small
+from cards.model import Card
+from cards.notices import COMMANDS as COMMANDS_OF_ALL
 from handlers.common import acts
 
-from . import asking, rules, standing
+from . import asking, delegation, rules, standing
 from .payloads import Origin
 from .replies import Reply, told
 
 if TYPE_CHECKING:
     from .desk import TeamsDesk
 
-USAGE: tuple[tuple[str, str], ...] = (
-    ("ask QUESTION", "a question about posture, also without the word: how many criticals are open in prod?"),
-    ("findings [filters]", 'open findings; filters such as critical, prod, owner:payments, "any text"'),
-    ("finding ID", "one finding in full"),
-    ("fix ID", "review the fix of a finding or cause"),
-    ("why ID", "why I can or cannot approve: rule, facts and who could"),
-    ("home", "what waits for my approval, what I asked for, what is mine"),
-    ("mine", "what is open and mine"),
-    ("status", "how Gatehouse itself is doing"),
-    ("delegations", "who votes in whose stead; take one back"),
-    ("standing [revoke ID]", "what was approved in advance; end it"),
-    ("rules [new …|hidden|end ID]", "suppression rules: what is noise, who said so, what is hidden"),
-    ("freeze [env:prod|account:ID] reason", "nothing is approved or changed there; alone: what is frozen"),
-    ("unfreeze [env:prod|account:ID] reason", "end that freeze"),
-    ("help", "this list"),
+# What Teams has besides, and why: Slack shows it on its Home tab.
+MORE: tuple[tuple[str, str], ...] = (("home", "what waits for my approval, what I asked for, what is mine"),)
+# Teams takes twelve commands for its menu; these follow from others, or need no word.
+UNLISTED = {"ask", "finding", "undelegate", "unfreeze"}
+USAGE = tuple(each for each in (*COMMANDS_OF_ALL, *MORE) if each[0].split(" ")[0] not in UNLISTED)
+NOTE = (
+    "In a channel mention Gatehouse first; the answer comes in our chat. People are mentioned in a channel; in our "
+    "chat delegate alone opens a form."
 )
 
 
 def help_card() -> Card:
-    lines: tuple[Line, ...] = tuple((Code(usage), f" {what}") for usage, what in USAGE)
-    names = ", ".join(usage.split(" ")[0] for usage, _ in USAGE)
-    return Card(
-        title="Gatehouse",
-        summary="Gatehouse brings cloud security findings to their owners and fixes them after an authorised click. "
-        f"Commands: {names}.",
-        status=("Nothing is changed before an authorised person has approved the exact plan.",),
-        body=(
-            Bullets(lines, heading="Commands"),
-            Small(("In a channel mention Gatehouse first; the answer comes in our chat.",)),
-        ),
-    )
+    return build.help_card(call="", more=MORE, note=NOTE)
 
 
 async def help_(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
@@ -85,10 +68,6 @@ async def status(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
     return Reply(build.status_card(await desk.engine.board.status()))
 
 
-async def delegations(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return await desk.delegations(origin, {}, {})
-
-
 async def freeze(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
     return told(await acts.freeze(desk.engine, await desk.actor(origin), rest, origin.click), {})
 
@@ -108,7 +87,9 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "mine": mine,
     "home": home,
     "status": status,
-    "delegations": delegations,
+    "delegate": delegation.delegate,
+    "undelegate": delegation.undelegate,
+    "delegations": delegation.command_list,
     "standing": standing.command,
     "rules": rules.command,
     "freeze": freeze,

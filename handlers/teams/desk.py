@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -31,9 +32,10 @@ from handlers.common import acts, forms
 from handlers.common.abilities import Abilities
 from handlers.common.ids import WORDS, ids_of, text_id
 
-from . import asking, commands, glass, narrative, refusals, regroup, rules, standing, stewardship, witnesses
+from . import asking, commands, delegation, glass, narrative, refusals, regroup, rules, standing, stewardship, witnesses
 from .payloads import Origin, click_of, command_of, journal_of, pressed_of
-from .refusals import Handler, complete, headed
+from .refresh import Personal
+from .refusals import Handler, complete
 from .replies import Given, Ids, Reply, back_to, plan_reply, told
 from .streaming import PACE, Stream
 from .wire import TeamsWire
@@ -42,6 +44,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 8.0  # seconds; Teams gives an invoke up after some more
 CARD, MESSAGE = adaptive.CONTENT_TYPE, "application/vnd.microsoft.activity.message"
+_CALLED = re.compile(r"^[/@]gatehouse\b[:,]?", re.I)  # in the 1:1 chat nobody has to call us, but may
 _BROKEN = Notice(ok=False, said="Something went wrong on our side.",
                  mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
 _UNKNOWN = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
@@ -53,6 +56,7 @@ class TeamsDesk:
     ) -> None:
         self.engine, self.settings, self.wire, self._patience = engine, settings, wire, patience
         self.pace, self.abilities = pace, Abilities()
+        self.personal = Personal(engine)
         self.streaming: set[str] = set()  # 1:1 chats with an open stream
         self._tasks: set[asyncio.Task[Any]] = set()
         self._kept: set[Any] = set()
@@ -75,6 +79,7 @@ class TeamsDesk:
         now, db = self.engine.clock.now(), self.engine.db
         if activity.get("type") == "conversationUpdate":  # who is there changed: nothing believed so far is believed on
             self.engine.people.forget(Platform.TEAMS)
+            await db.write(store.forget_rosters, origin.tenant, origin.place, origin.team)
         if _leaves(activity, origin.bot):
             self._kept.clear()
             await db.write(store.removed, origin.tenant, origin.place, origin.team)
@@ -100,8 +105,7 @@ class TeamsDesk:
         click = click_of(activity, origin)
         origin, ids = replace(origin, click=click), ids_of(pressed.value)
         if pressed.automatic:  # Teams itself, not a person: it may only look
-            shown = await self._answer(origin, "card", ids, {}, "")
-            return _body(shown)
+            return await self._looked(origin, ids)
         verb = pressed.verb
         kind = f"submit.{verb}" if verb in SUBMISSIONS else f"action.{verb}"
         if not await self.received(origin, activity, kind):
@@ -114,11 +118,25 @@ class TeamsDesk:
             said = "This takes a little longer. I tell you in our chat how it ends."
             return {"statusCode": 200, "type": MESSAGE, "value": said}
 
+    async def _looked(self, origin: Origin, ids: Ids) -> dict[str, Any]:
+        """This person's own card. Where that fails what is shown stays."""
+        try:
+            made = await asyncio.wait_for(self.personal.automatic(origin, text_id(ids, "c")), self._patience)
+        except (GatehouseError, TimeoutError) as error:
+            log.info("a card could not be refreshed (%s)", type(error).__name__)
+            return _error(503, "NotNow", "This card cannot be refreshed now.")
+        except Exception:
+            log.exception("a card of Teams could not be refreshed")
+            return _error(500, "Failed", "This card cannot be refreshed now.")
+        if made is None:
+            return _error(403, "NoOwnCard", "There is no card of your own here.")
+        return {"statusCode": 200, "type": CARD, "value": made}
+
     async def said(self, origin: Origin, activity: Mapping[str, Any]) -> None:
         """A command or a question, typed in the 1:1 chat or with a mention of us."""
         if not origin.user:
             return
-        text = command_of(activity, origin.bot).removeprefix("/gatehouse").strip()
+        text = _CALLED.sub("", command_of(activity, origin.bot)).strip()
         click = click_of(activity, origin)
         word, _, rest = text.partition(" ")
         word = word.lower()
@@ -241,8 +259,8 @@ class TeamsDesk:
     # --- buttons -----------------------------------------------------------------------------------------------------
 
     async def card(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        """The message as everybody sees it."""
-        return Reply(build.cause_card(await self.engine.board.cause(text_id(ids, "c"))))
+        """The card with what this person may do."""
+        return await self.personal.reply(origin, text_id(ids, "c"))
 
     async def review(self, origin: Origin, ids: Ids, _: Given) -> Reply:
         return await self.review_of(origin, text_id(ids, "c"))
@@ -269,14 +287,6 @@ class TeamsDesk:
         actor, words = await self.actor(origin), text_id(ids, WORDS)
         return Reply(await acts.findings(self.engine, actor, words, acts.start_of(ids)))
 
-    async def revoke(self, origin: Origin, ids: Ids, _: Given) -> Reply:
-        actor = await self.actor(origin)
-        said = await self.engine.delegations.revoke(text_id(ids, "d"), actor, click=origin.click)
-        return Reply(headed(said, (await self.delegations(origin, {}, {})).card))
-
-    async def delegations(self, origin: Origin, _: Ids, __: Given) -> Reply:
-        return Reply(build.delegations_card(await self.engine.delegations.in_force(await self.actor(origin))))
-
     # --- what is sent ------------------------------------------------------------------------------------------------
 
     async def send_review(self, origin: Origin, ids: Ids, given: Given) -> Reply:
@@ -289,12 +299,12 @@ INVOKES: dict[str, Callable[[TeamsDesk, Origin, Mapping[str, Any]], Awaitable[di
 }
 ACTIONS: dict[str, Handler] = {
     "card": TeamsDesk.card,
+    "actions": TeamsDesk.card,
     "review": TeamsDesk.review,
     "undo": TeamsDesk.undo,
     "details": TeamsDesk.details,
     "why": TeamsDesk.why,
     "page": TeamsDesk.page,
-    "revoke": TeamsDesk.revoke,
     "ask_prompt": asking.prompt,
     "ask_check": asking.check,
     "ask_more": asking.page,
@@ -307,6 +317,7 @@ ACTIONS: dict[str, Handler] = {
     **regroup.ACTIONS,
     **witnesses.ACTIONS,
     **narrative.ACTIONS,
+    **delegation.ACTIONS,
 }
 SUBMISSIONS: dict[str, Handler] = {
     "send_review": TeamsDesk.send_review,
@@ -316,6 +327,7 @@ SUBMISSIONS: dict[str, Handler] = {
     **standing.SUBMISSIONS,
     **rules.SUBMISSIONS,
     **regroup.SUBMISSIONS,
+    **delegation.SUBMISSIONS,
 }
 # The form of a submission once more, and what a button stood in: what is shown after a no.
 AGAIN: dict[str, Handler] = {
@@ -325,10 +337,11 @@ AGAIN: dict[str, Handler] = {
     **standing.AGAIN,
     **rules.AGAIN,
     **regroup.AGAIN,
+    **delegation.AGAIN,
 }
 LISTS: dict[str, Handler] = {
     "card": TeamsDesk.card,
-    "revoke": TeamsDesk.delegations,
+    **delegation.LISTS,
     **standing.LISTS,
     **rules.LISTS,
 }
@@ -359,7 +372,10 @@ async def resume(desk: TeamsDesk, after: timedelta = timedelta(minutes=1)) -> in
 def _body(reply: Reply) -> dict[str, Any]:
     if reply.toast:
         return {"statusCode": 200, "type": MESSAGE, "value": reply.toast}
-    made = adaptive.content(reply.card, submit=reply.submit, back=reply.back)
+    made = adaptive.content(
+        reply.card, submit=reply.submit, back=reply.back, refresh=reply.refresh, filled=reply.filled,
+        dialogs=reply.dialogs,
+    )  # fmt: skip
     return {"statusCode": 200, "type": CARD, "value": made}
 
 

@@ -11,10 +11,14 @@ from typing import Any
 from bot.domain.ids import short_hash
 from bot.domain.principals import Platform, PlatformIdentity
 from bot.store.teams import Conversation, Member
-from cards.adaptive import KEY
+from cards.adaptive import KEY, VERB
+
+from .mentions import Mention, mentions_of
 
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _AT = re.compile(r"<at[^>]*>.*?</at>", re.S | re.I)
+TASKS = frozenset({"task/fetch", "task/submit"})
+_OURS = frozenset({KEY, VERB, "msteams"})
 _ID_MAX, _ANSWER_MAX, _WORDS_MAX = 400, 3_000, 1_000
 
 
@@ -34,6 +38,8 @@ class Origin:
     activity: str = ""
     reply_to: str = ""  # the message whose button was pressed
     click: str = ""
+    mentions: tuple[Mention, ...] = ()  # of other people
+    client: str = ""  # "web", "ios" …; "" where it does not say: not one of Teams' own, as far as we know
 
     @property
     def identity(self) -> PlatformIdentity:
@@ -63,6 +69,7 @@ def origin_of(activity: Mapping[str, Any]) -> Origin:
     conversation = _fields(activity.get("conversation"))
     kind = _text(conversation.get("conversationType")) or ("channel" if data.get("channel") else "personal")
     user = _text(sender.get("aadObjectId")).lower()
+    bot = _text(_fields(activity.get("recipient")).get("id"))
     return Origin(
         tenant=_text(_fields(data.get("tenant")).get("id")).lower(),
         user=user if _GUID.fullmatch(user) else "",
@@ -70,12 +77,22 @@ def origin_of(activity: Mapping[str, Any]) -> Origin:
         conversation=_text(conversation.get("id")),
         kind=kind,
         service_url=_text(activity.get("serviceUrl")),
-        bot=_text(_fields(activity.get("recipient")).get("id")),
+        bot=bot,
         team=_text(_fields(data.get("team")).get("id")),
         channel=_text(_fields(data.get("channel")).get("id")) if kind == "channel" else "",
         activity=_text(activity.get("id")),
         reply_to=_text(activity.get("replyToId")),
+        mentions=mentions_of(activity, bot),
+        client=_client(activity),
     )
+
+
+def _client(activity: Mapping[str, Any]) -> str:
+    entities = activity.get("entities")
+    for entity in entities if isinstance(entities, list) else ():
+        if _fields(entity).get("type") == "clientInfo":
+            return _text(_fields(entity).get("platform")).lower()
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +106,22 @@ class Pressed:
 
 
 def pressed_of(activity: Mapping[str, Any]) -> Pressed:
-    """Of ``adaptiveCard/action``: read from the activity itself, the SDK's model drops the trigger."""
+    """Of ``adaptiveCard/action``: read from the activity itself, the SDK's model drops the trigger. Of ``task/fetch``
+    and ``task/submit``: the same, with the verb in the data."""
     value = _fields(activity.get("value"))
-    action = _fields(value.get("action"))
-    data = _fields(action.get("data"))
+    task = activity.get("name") in TASKS
+    action = {} if task else _fields(value.get("action"))
+    data = _fields(value.get("data")) if task else _fields(action.get("data"))
     given = {
         str(key)[:100]: said.strip()[:_ANSWER_MAX]
         for key, said in list(data.items())[:50]
-        if key != KEY and isinstance(said, str)
+        if key not in _OURS and isinstance(said, str)
     }
-    verb = _text(action.get("verb"))
+    verb = _text(data.get(VERB) if task else action.get("verb"))
     parts = verb.split(".")
     known = parts[1] if len(parts) > 1 and parts[0] == "gh" else ""
     own = data.get(KEY)
-    return Pressed(known, own if isinstance(own, str) else "", given, value.get("trigger") == "automatic")
+    return Pressed(known, own if isinstance(own, str) else "", given, not task and value.get("trigger") == "automatic")
 
 
 def command_of(activity: Mapping[str, Any], bot: str) -> str:
