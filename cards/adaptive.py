@@ -52,7 +52,8 @@ LIMIT = 28 * 1024  # bytes of an activity
 ENVELOPE = 2 * 1024  # of it for conversation, sender, summary and reference
 TITLE, LINE, SECTION, FACT, LABEL, BUTTON, SPOKEN, SUMMARY, OPTIONS = 200, 1500, 4000, 1000, 250, 60, 150, 900, 100
 VALUE, ACTIONS, USERS, HEADING = 2000, 6, 60, 64  # Teams shows six buttons in a row; a refresh names at most 60 people
-TABLE_COLUMNS, TABLE_ROWS = 8, 40
+TABLE_COLUMNS, TABLE_ROWS, BULLET = 8, 40, 600  # of a bullet: characters, as in Slack
+ROW_WIDTH, BESIDE = 80, 5  # letters of the buttons side by side, above which Teams cuts them; what a frame takes
 ROWS, ROW = 30, 20  # lines of one paragraph; what an element costs besides its text
 SCALES = (1.0, 0.5, 0.25)
 NOTHING = "–"
@@ -99,16 +100,21 @@ class _How:
 
 def literal(text: str, limit: int, *, lines: bool = False) -> str:
     """For a text run: shown as it is."""
-    return _BRACE.sub("｛", cut(clean(text[: 4 * limit + 16], lines=lines), limit))
+    return _BRACE.sub("｛", cut(_called(clean(text[: 4 * limit + 16], lines=lines)), limit))
 
 
 def markdown(text: str, limit: int, *, lines: bool = False) -> str:
     """For what Teams reads as Markdown: nothing in it formats, links, lists or mentions."""
-    text = plain_emphasis(clean(text[: 4 * limit + 16], lines=lines)).translate(_MARKDOWN)
+    text = _called(plain_emphasis(clean(text[: 4 * limit + 16], lines=lines))).translate(_MARKDOWN)
     text = _ENTITY.sub("＆", _ESCAPED.sub("⧵", text)).replace("://", "∶//")
     text = _LIST.sub(lambda m: f"{m[1]}{'–' if m[2] else m[3] + '․'}", text)
     text = re.sub(r"^(\s*)#", r"\1＃", text, flags=re.M)
     return _BRACE.sub("｛", cut(text, limit))
+
+
+def _called(text: str) -> str:
+    """Here nobody has a slash command; we are called by a mention."""
+    return text.replace("/gatehouse ", "@Gatehouse ")
 
 
 def date(when: When) -> str:
@@ -242,11 +248,18 @@ def _button(button: Button, dialogs: frozenset[str] = frozenset(), *, apart: boo
     return made
 
 
-def _actions(
-    buttons: Iterable[Button], dialogs: frozenset[str] = frozenset(), *, apart: bool = False
-) -> list[Json]:
+def _actions(buttons: Iterable[Button], dialogs: frozenset[str] = frozenset(), *, apart: bool = False) -> list[Json]:
     made = [item for item in (_button(button, dialogs, apart=apart) for button in buttons) if item]
-    return [{"type": "ActionSet", "actions": made[i : i + ACTIONS]} for i in range(0, len(made), ACTIONS)]
+    rows: list[list[Json]] = []
+    room = 0
+    for item in made:
+        need = len(item["title"]) + BESIDE
+        if not rows or len(rows[-1]) == ACTIONS or need > room:
+            rows.append([])
+            room = ROW_WIDTH
+        rows[-1].append(item)
+        room -= need
+    return [{"type": "ActionSet", "actions": row} for row in rows]
 
 
 def _facts(facts: Facts, scale: float) -> list[Json]:
@@ -326,7 +339,9 @@ def _more(number: int, what: str) -> list[Json]:
 
 
 def _bullets(part: Bullets, scale: float) -> list[Json]:
-    made = _lines(part.items, part.heading, int(SECTION * scale), bullet=True)
+    # A list is as long as its lines; what is too long for a message is cut by the message's own scale.
+    room = max(SECTION, BULLET * len(part.items))
+    made = _lines(part.items, part.heading, int(room * scale), bullet=True)
     return [*made, *_more(part.total - len(part.items), "more")]
 
 
@@ -383,7 +398,7 @@ def _groups(card: Card, how: _How) -> list[_Group]:
     title = markdown(card.title, TITLE)
     if title:
         head: Json = {"type": "TextBlock", "text": title, "wrap": True, "style": "heading"}
-        made.append(_Group([head | {"size": "Medium", "weight": "Bolder"}], 3))
+        made.append(_Group([head | {"size": "Large", "weight": "Bolder"}], 3))
     made.append(_Group([_rich(row) for row in _runs(card.status, int(LINE * scale))], 3))
     made.append(_Group(_wrong(how.filled.wrong.get("", "")), 3))
     separate = False
@@ -396,6 +411,10 @@ def _groups(card: Card, how: _How) -> list[_Group]:
         elements = _part(part, how)
         if elements and separate:
             elements[0], separate = {**elements[0], "separator": True}, False
+        elif elements and isinstance(part, Facts) and made[-1].made and made[-1].made[-1]["type"] == "FactSet":
+            last = made[-1].made.pop()  # one set has one column of labels
+            made[-1].made.append(last | {"facts": [*last["facts"], *elements[0]["facts"]]})
+            continue
         rank = 2 if isinstance(part, Buttons | Choose | Ask | Feedback) else 1 if isinstance(part, Facts) else 0
         made.append(_Group(elements, rank))
     for line in card.footer[:10]:
