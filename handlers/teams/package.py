@@ -18,11 +18,14 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, UrlConstraints, V
 from bot.domain.errors import BadInput
 
 from .commands import USAGE
+from .extension import ABOUT, FIND, TITLE
 
 VERSION = "1.25"
 SCHEMA = f"https://developer.microsoft.com/json-schemas/teams/v{VERSION}/MicrosoftTeams.schema.json"
 GUID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 BLUE, WHITE, CLEAR = (0, 69, 120, 255), (255, 255, 255, 255), (0, 0, 0, 0)
+# Of the commands, those that a client offers first; it takes twelve.
+_ORDER = {word: n for n, word in enumerate(("ask", "home", "findings", "mine", "status", "help"))}
 Web = Annotated[AnyHttpUrl, UrlConstraints(max_length=2048, allowed_schemes=["https"])]
 
 
@@ -73,6 +76,41 @@ class Bot(_Part):
     commandLists: Annotated[tuple[CommandList, ...], Field(max_length=3)]  # noqa: N815
 
 
+class Parameter(_Part):
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    title: Annotated[str, Field(min_length=1, max_length=32)]
+    description: Annotated[str, Field(max_length=128)] = ""
+    inputType: Literal["text"] = "text"  # noqa: N815
+
+
+class Search(_Part):
+    """A command of the message extension that lists what is found."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    type: Literal["query"] = "query"
+    title: Annotated[str, Field(min_length=1, max_length=32)]
+    description: Annotated[str, Field(max_length=128)]
+    context: tuple[Literal["compose", "commandBox"], ...] = ("compose", "commandBox")
+    initialRun: bool = True  # noqa: N815
+    parameters: Annotated[tuple[Parameter, ...], Field(min_length=1, max_length=5)]
+
+
+class Action(_Part):
+    """A command of the message extension on a message; its dialog comes from us."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    type: Literal["action"] = "action"
+    title: Annotated[str, Field(min_length=1, max_length=32)]
+    description: Annotated[str, Field(max_length=128)]
+    context: tuple[Literal["message"], ...] = ("message",)
+    fetchTask: Literal[True] = True  # noqa: N815
+
+
+class Extension(_Part):
+    botId: Annotated[str, Field(pattern=GUID)]  # noqa: N815
+    commands: Annotated[tuple[Action | Search, ...], Field(min_length=1, max_length=10)]
+
+
 class Manifest(_Part):
     manifestVersion: Literal["1.25"] = "1.25"  # noqa: N815
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", max_length=256)]
@@ -83,6 +121,7 @@ class Manifest(_Part):
     icons: Icons = Icons()
     accentColor: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#004578"  # noqa: N815
     bots: Annotated[tuple[Bot, ...], Field(min_length=1, max_length=1)]
+    composeExtensions: Annotated[tuple[Extension, ...], Field(max_length=1)] = ()  # noqa: N815
     validDomains: Annotated[tuple[str, ...], Field(max_length=100)] = ()  # noqa: N815
 
     @field_validator("validDomains")
@@ -100,7 +139,8 @@ def manifest(
     """Raises ``BadInput`` that names every field that Teams would not take."""
     if not app_id:
         raise BadInput("There is no Teams app id.", mend="Set teams.app_id to the app id of the bot's registration.")
-    commands = tuple(Command(title=usage.split(" ")[0], description=what) for usage, what in USAGE)
+    offered = sorted(USAGE, key=lambda each: _ORDER.get(each[0].split(" ")[0], 50))[:12]  # all others are in help
+    commands = tuple(Command(title=usage.split(" ")[0], description=what) for usage, what in offered)
     scopes: tuple[Scope, ...] = ("personal", "team", "groupChat")
     try:
         return Manifest(
@@ -117,10 +157,24 @@ def manifest(
                 "authorised person has approved the exact plan. Every decision is kept in a ledger.",
             ),
             bots=(Bot(botId=app_id, commandLists=(CommandList(scopes=scopes, commands=commands),)),),
+            composeExtensions=(extension_of(app_id),),
         )  # fmt: skip
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise BadInput(f"The Teams manifest would not be taken: {wrong}", mend="Change the options named.") from error
+
+
+def extension_of(app_id: str) -> Extension:
+    """ "Ask about this" on messages, and the search of findings where people write."""
+    words = Parameter(name="words", title="Filters or text", description="For example: critical prod, or any text")
+    return Extension(
+        botId=app_id,
+        commands=(
+            Action(id=ABOUT, title=TITLE, description="Ask about the finding of a message; only you see the answer"),
+            Search(id=FIND, title="Find findings", description="Findings by filters or text, to read or to put into a "
+                   "message", parameters=(words,)),
+        ),
+    )  # fmt: skip
 
 
 def package(made: Manifest) -> bytes:

@@ -115,7 +115,10 @@ def activity_of(reply: Reply, *, streamed: bool = False) -> dict[str, Any]:
     """The message. ``streamed``: its sentence is the stream's text, and the card the rest."""
     card = reply.rest if streamed and reply.rest else reply.card
     made = adaptive.message(card)
-    made["attachments"] = [adaptive.attachment(adaptive.content(card, submit=reply.submit, back=reply.back))]
+    content = adaptive.content(
+        card, submit=reply.submit, back=reply.back, refresh=reply.refresh, filled=reply.filled, dialogs=reply.dialogs
+    )
+    made["attachments"] = [adaptive.attachment(content)]
     if streamed:
         said = reply.answer.text if reply.answer else NO_ANSWER
         made["text"] = adaptive.markdown(said, TEXT, lines=True) or adaptive.NOTHING
