@@ -76,14 +76,15 @@ def button(answer: dict[str, Any], verb: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def recorded(tmp_path: Path) -> AsyncIterator[World]:
+async def recorded(tmp_path: Path, connector: Any = None, clock: Any = None, **more: Any) -> AsyncIterator[World]:
     url = f"sqlite:///{tmp_path}/t.db"
     upgrade(url)
-    db, services, connector = Database(url), Services(), Connector()
+    db, services, connector = Database(url), Services(), connector or Connector()
     base = settings("http://127.0.0.1:9/oidc")
-    made = Settings(teams=base.teams, teams_app_password="x", routing={"owners": {"payments": {"name": "Payments"}}})
+    more = {"routing": {"owners": {"payments": {"name": "Payments"}}}} | more
+    made = Settings(teams=base.teams, teams_app_password="x", **more)
     engine: Any = SimpleNamespace(
-        db=db, settings=made, clock=Clock(), ids=RandomIds(), board=services,
+        db=db, settings=made, clock=clock or Clock(), ids=RandomIds(), board=services,
         people=services, policy=Policy.load(made.governance), rights=services,
         approvals=services, stewardship=services, issues=services,
         controls=services,
