@@ -10,7 +10,7 @@ from cards.model import Card
 from cards.notices import COMMANDS as COMMANDS_OF_ALL
 from handlers.common import acts
 
-from . import asking, delegation, rules, standing
+from . import asking, delegation, rules, standing, welcome
 from .payloads import Origin
 from .replies import Reply, told
 
@@ -61,7 +61,7 @@ async def mine(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 async def home(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
     """What App Home is in Slack."""
-    return Reply(build.home_card(await desk.engine.board.home(await desk.actor(origin))))
+    return await welcome.home(desk, origin, {}, {})
 
 
 async def status(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
@@ -95,3 +95,13 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "freeze": freeze,
     "unfreeze": unfreeze,
 }
+_ALONE = frozenset({"help", "home", "mine", "status", "delegations"})  # with more words it is a question
+_ONE = frozenset({"finding", "fix", "why"})  # these take one id: "why is this P1?" takes none
+
+
+def meant(word: str, rest: str) -> Callable[[TeamsDesk, Origin, str], Awaitable[Reply]] | None:
+    """The command somebody typed; None for a question, which may well begin with a command's word."""
+    words = len(rest.split())
+    if (word in _ALONE and words) or (word in _ONE and words > 1):
+        return None
+    return COMMANDS.get(word)

@@ -32,7 +32,22 @@ from handlers.common import acts, forms
 from handlers.common.abilities import Abilities
 from handlers.common.ids import WORDS, ids_of, text_id
 
-from . import asking, commands, delegation, glass, narrative, refusals, regroup, rules, standing, stewardship, witnesses
+from . import (
+    asking,
+    commands,
+    delegation,
+    dialogs,
+    extension,
+    glass,
+    narrative,
+    refusals,
+    regroup,
+    rules,
+    standing,
+    stewardship,
+    welcome,
+    witnesses,
+)
 from .payloads import Origin, click_of, command_of, journal_of, pressed_of
 from .refresh import Personal
 from .refusals import Handler, complete
@@ -45,6 +60,7 @@ T = TypeVar("T")
 PATIENCE = 8.0  # seconds; Teams gives an invoke up after some more
 CARD, MESSAGE = adaptive.CONTENT_TYPE, "application/vnd.microsoft.activity.message"
 _CALLED = re.compile(r"^[/@]gatehouse\b[:,]?", re.I)  # in the 1:1 chat nobody has to call us, but may
+LATER = "This takes a little longer. I tell you in our chat how it ends."
 _BROKEN = Notice(ok=False, said="Something went wrong on our side.",
                  mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
 _UNKNOWN = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
@@ -77,6 +93,8 @@ class TeamsDesk:
     async def seen(self, origin: Origin, activity: Mapping[str, Any]) -> None:
         """Keep where it came from: nothing else can be posted to later."""
         now, db = self.engine.clock.now(), self.engine.db
+        if str(activity.get("name", "")).startswith("composeExtension/"):
+            return  # used from where the app need not be: nothing can be posted there
         if activity.get("type") == "conversationUpdate":  # who is there changed: nothing believed so far is believed on
             self.engine.people.forget(Platform.TEAMS)
             await db.write(store.forget_rosters, origin.tenant, origin.place, origin.team)
@@ -91,6 +109,8 @@ class TeamsDesk:
         if len(self._kept) > 5_000:
             self._kept.clear()
         self._kept |= {origin.reference, origin.person}
+        if welcome.arrives(activity):
+            self._spawn(welcome.greet(self, origin, activity))
 
     async def invoked(self, origin: Origin, activity: Mapping[str, Any]) -> dict[str, Any]:
         """The body that answers the invoke."""
@@ -107,16 +127,23 @@ class TeamsDesk:
         if pressed.automatic:  # Teams itself, not a person: it may only look
             return await self._looked(origin, ids)
         verb = pressed.verb
-        kind = f"submit.{verb}" if verb in SUBMISSIONS else f"action.{verb}"
-        if not await self.received(origin, activity, kind):
+        if not await self.received(origin, activity, self.kind_of(verb)):
             return {"statusCode": 200, "type": MESSAGE, "value": "This was received already; the card shows how it is."}
-        task = self._spawn(self._answer(origin, verb, ids, pressed.given, click))
+        reply = await self.in_time(origin, self._answer(origin, verb, ids, pressed.given, click))
+        return _body(reply) if reply else {"statusCode": 200, "type": MESSAGE, "value": LATER}
+
+    @staticmethod
+    def kind_of(verb: str) -> str:
+        return f"submit.{verb}" if verb in SUBMISSIONS else f"action.{verb}"
+
+    async def in_time(self, origin: Origin, work: Coroutine[Any, Any, Reply]) -> Reply | None:
+        """What it comes to; None where nobody may wait so long: it goes on, and its end is told in the 1:1 chat."""
+        task = self._spawn(work)
         try:
-            return _body(await asyncio.wait_for(asyncio.shield(task), self._patience))
+            return await asyncio.wait_for(asyncio.shield(task), self._patience)
         except TimeoutError:
             self._spawn(self._tell_later(origin, task))
-            said = "This takes a little longer. I tell you in our chat how it ends."
-            return {"statusCode": 200, "type": MESSAGE, "value": said}
+            return None
 
     async def _looked(self, origin: Origin, ids: Ids) -> dict[str, Any]:
         """This person's own card. Where that fails what is shown stays."""
@@ -140,7 +167,7 @@ class TeamsDesk:
         click = click_of(activity, origin)
         word, _, rest = text.partition(" ")
         word = word.lower()
-        kind = f"command.{word or 'help'}" if word in commands.COMMANDS else "command.ask"
+        kind = f"command.{word or 'help'}" if commands.meant(word, rest) else "command.ask"
         origin = replace(origin, click=click)
         if await self.received(origin, activity, kind):
             self._spawn(self._command(origin, word, rest.strip(), text, click))
@@ -193,7 +220,7 @@ class TeamsDesk:
         return reply
 
     async def _command(self, origin: Origin, word: str, rest: str, text: str, click: str) -> None:
-        handler = commands.COMMANDS.get(word)
+        handler = commands.meant(word, rest)
         asks, own = handler is None or word == "ask", origin.kind == "personal"
         stream = Stream(self, origin.service_url, origin.conversation, personal=own) if asks else None
         sign = self._spawn(stream.begin()) if stream else None  # at once, beside the work
@@ -296,6 +323,8 @@ class TeamsDesk:
 
 INVOKES: dict[str, Callable[[TeamsDesk, Origin, Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {
     "message/submitAction": asking.thumb,
+    **dialogs.INVOKES,
+    **extension.INVOKES,
 }
 ACTIONS: dict[str, Handler] = {
     "card": TeamsDesk.card,
@@ -305,6 +334,7 @@ ACTIONS: dict[str, Handler] = {
     "details": TeamsDesk.details,
     "why": TeamsDesk.why,
     "page": TeamsDesk.page,
+    "home": welcome.home,
     "ask_prompt": asking.prompt,
     "ask_check": asking.check,
     "ask_more": asking.page,

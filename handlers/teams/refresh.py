@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select
 
@@ -29,6 +30,7 @@ from cards.words import ids as ids_text
 from .deciders import Deciders
 from .payloads import Origin
 from .replies import Reply
+from .seam import is_loopback
 
 VERB = "gh.card"
 # What is opened as a dialog from a card of one's own, where the client has dialogs: the channel's card stays in view.
@@ -122,8 +124,9 @@ def _refresh(view: CauseView, members: tuple[str, ...]) -> adaptive.Refresh:
 
 
 def _dialogs(origin: Origin) -> frozenset[str]:
-    """Teams' own clients say which they are; one that does not is not known to have dialogs."""
-    return DIALOGS if origin.client else frozenset()
+    """All clients of Teams have dialogs; a local Teams (the playground) has none, unless its client says what it is."""
+    local = is_loopback(urlsplit(origin.service_url).hostname or "")
+    return DIALOGS if origin.client or not local else frozenset()
 
 
 def _leads_on(card: Card) -> bool:

@@ -83,7 +83,8 @@ async def after(
     except Exception:
         log.exception("what follows a refusal could not be shown")
         return told(said, ids)
-    shown = replace(shown, card=headed(said, shown.card), done=False)
+    # Without a refresh of its own: it would take the reason away again.
+    shown = replace(shown, card=headed(said, shown.card), done=False, refresh=None)
     if not isinstance(error, Incomplete):
         return shown
     if ids.get("h") != _plan_of(shown):  # another plan than the one that was answered: nothing is answered for it yet
