@@ -1,5 +1,7 @@
 """The whole sandbox as one thing: simulated AWS, local Slack behind the gate, and the bot, unchanged from production.
 
+With ``teams`` also a local Teams behind a gate of its own; the bot serves both.
+
 ``async with World(folder) as world:`` gives a running bot and everything needed to look at it from outside.
 """
 
@@ -18,10 +20,12 @@ from typing import Any
 import yaml
 
 from bot.domain.errors import GatehouseError, SettingsError
-from bot.sandbox import scan, slack
+from bot.sandbox import scan, slack, teams
 from bot.sandbox.aws import DEV, PROD, RECORDED_SEED, REGION, Account, SimulatedAws, cloud_environment
 from bot.sandbox.company import Company, build
 from bot.sandbox.gate import Gate, GateConfig, UserGroup
+from bot.sandbox.programs import free_port
+from bot.sandbox.teams_gate import TeamsGate
 from bot.sandbox.vendors.estate import Estate
 from bot.settings import CONFIG_ENV, PROWLER_ENV, Settings, load_settings
 
@@ -134,6 +138,8 @@ class World:
         message_burst: int = 5,
         cards_per_interval: int = 3,
         vendors: bool = False,
+        with_teams: bool = False,
+        teams_port: int = 0,
         progress: Progress = lambda _: None,
     ) -> None:
         if seed != RECORDED_SEED and not live_scan:
@@ -154,6 +160,10 @@ class World:
         self._cards = cards_per_interval
         self._with_vendors = vendors
         self.estate: Estate | None = None
+        self.teams: TeamsGate | None = None
+        self._with_teams = with_teams
+        self._teams_port = teams_port
+        self._bot_port = free_port()
         self._progress = progress
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
@@ -216,6 +226,8 @@ class World:
             message_burst=self._burst,
         )
         self.gate = await self._stack.enter_async_context(Gate(config, self.slack.url))
+        if self._with_teams:
+            await self._start_teams()
         if self._scan:
             await scan.scan_all(self.aws.endpoint, self.folder / "findings", self._progress)
         else:
@@ -234,6 +246,16 @@ class World:
             if self.estate is not None:
                 self._watch(self.estate)
 
+    async def _start_teams(self) -> None:
+        self._progress("Fetching the Microsoft 365 Agents Playground (once)")
+        program = await teams.install()
+        self._progress("Starting the local Teams")
+        gate = self.teams = await self._stack.enter_async_context(TeamsGate(port=self._teams_port))
+        local = teams.Playground(program, self.folder / "teams", gate.app_id, gate.endpoint)
+        await self._stack.enter_async_context(local)
+        await gate.attach(local.url)
+        gate.bot = f"http://127.0.0.1:{self._bot_port}"
+
     def _clean(self) -> None:
         """A new company every time: what an earlier run left would be about resources that are gone."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -245,9 +267,12 @@ class World:
             folder=self.folder,
             endpoint=self.aws.endpoint,
             api=self.gate.api,
-            port=slack.free_port(),
+            port=self._bot_port,
             cards_per_interval=self._cards,
         )
+        if self.teams is not None:
+            gate = self.teams
+            teams.widen(shape, app_id=gate.app_id, openid_url=gate.openid_url, service_url=gate.service_url)
         if self.estate is not None:
             shape["sources"] |= self.estate.sources()
         head = (
@@ -264,6 +289,7 @@ class World:
             "GATEHOUSE_SLACK_APP_TOKEN": slack.APP_TOKEN,
             "GATEHOUSE_SLACK_SIGNING_SECRET": slack.SIGNING_SECRET,
             **cloud_environment(self.aws.endpoint),
+            **(self.teams.environment() if self.teams is not None else {}),
         }
 
     async def _start_bot(self) -> None:
@@ -351,7 +377,7 @@ def manifest_scopes() -> frozenset[str] | None:
 def _environment(values: dict[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     for name in list(os.environ):
-        if name.startswith(("GATEHOUSE_", "AWS_")) and name != PROWLER_ENV:
+        if name.startswith(("GATEHOUSE_", "AWS_", "IDENTITY_", "MSI_")) and name != PROWLER_ENV:
             del os.environ[name]
     os.environ.update(values)
     try:

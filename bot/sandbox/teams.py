@@ -1,0 +1,230 @@
+"""Acme's Microsoft Teams: the Microsoft 365 Agents Playground, fetched once from npm, configured, started and stopped.
+
+The Playground is Microsoft's own stand-in for Teams: a web page that is one user, and the connector's REST API. Its
+licence allows it for evaluating and testing; it is never shipped with Gatehouse. It runs offline: a small preload
+keeps it on loopback, for what it listens to and for what it calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import yaml
+
+from bot.domain.errors import SettingsError
+from bot.sandbox import programs, slack
+from bot.sandbox.programs import Package, free_port
+
+VERSION = "0.2.28"
+PACKAGE = Package(
+    "agents-playground",
+    "@microsoft/m365agentsplayground",
+    VERSION,
+    "@microsoft/m365agentsplayground/cli.js",
+    "the Microsoft 365 Agents Playground",
+)
+TENANT = "ac3e0000-0000-4000-8000-000000000001"
+START_SECONDS = 30.0
+_LOOPBACK = """// Written by the sandbox: this program neither listens nor calls beyond this machine.
+const net = require('net');
+const { listen } = net.Server.prototype;
+net.Server.prototype.listen = function (first, ...rest) {
+  if (first && typeof first === 'object' && 'port' in first) return listen.call(this, { ...first, host: '127.0.0.1' });
+  if (typeof first !== 'number' && !/^\\d+$/.test(String(first))) return listen.call(this, first, ...rest);
+  return listen.call(this, first, '127.0.0.1', ...rest.filter((each) => typeof each !== 'string'));
+};
+const { connect } = net.Socket.prototype;
+const near = new Set(['localhost', '127.0.0.1', '::1']);
+net.Socket.prototype.connect = function (...given) {
+  const options = [].concat(given[0])[0];
+  const host = options && typeof options === 'object' ? options.host : given[1];
+  if (host === undefined || near.has(host)) return connect.apply(this, given);
+  process.nextTick(() => this.destroy(new Error('the sandbox is offline')));
+  return this;
+};
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person of the tenant. ``object_id`` is what Entra knows them by, ``id`` what this bot is told."""
+
+    name: str
+    real_name: str
+    object_id: str
+    guest: bool = False
+
+    @property
+    def id(self) -> str:
+        return f"29:{self.name}"
+
+    @property
+    def identity(self) -> str:
+        """As in gatehouse.yml."""
+        return f"{TENANT}/{self.object_id}"
+
+    @property
+    def upn(self) -> str:
+        return f"{self.name}_elsewhere.example#EXT#@acme.example" if self.guest else f"{self.name}@acme.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    id: str
+    name: str
+
+
+def _account(member: slack.Member, number: int) -> Account:
+    object_id = f"{number:08d}-0000-4000-8000-ac3e00000000"
+    return Account(member.name, member.real_name, object_id, member.guest)
+
+
+OLIVIA, ALICE, BOB, NORA, OSCAR = (_account(member, n) for n, member in enumerate(slack.MEMBERS, 1))
+# In Teams only; the Playground wants five people besides the one at the page.
+WANDA = Account("wanda", "Wanda Weber", "00000006-0000-4000-8000-ac3e00000000")
+PEOPLE = (OLIVIA, ALICE, BOB, NORA, OSCAR, WANDA)
+HERE = ALICE  # the page is hers
+
+TEAM = "Cloud security"
+# The Playground has a team with its General channel, whose id is the team's, and one more.
+GENERAL = Channel("19:acme-cloud-security@thread.tacv2", "General")
+PAYMENTS = Channel("19:acme-team-payments@thread.tacv2", "team-payments")
+CHANNELS = (GENERAL, PAYMENTS)
+PERSONAL = f"a:{HERE.name}"
+
+
+def widen(shape: dict[str, Any], *, app_id: str, openid_url: str, service_url: str) -> None:
+    """Acme's ``gatehouse.yml`` with Teams: the same owners and people, in channels of both platforms."""
+    shape["teams"] = {
+        "enabled": True,
+        "app_id": app_id,
+        "app_type": "UserAssignedMSI",
+        "tenant": TENANT,
+        "openid_url": openid_url,
+        "service_url": service_url,
+    }
+    for name, owner in shape["routing"]["owners"].items():
+        owner["channels"].append(f"teams:{(PAYMENTS if name == 'payments' else GENERAL).id}")
+    shape["routing"]["fallback"].append(f"teams:{GENERAL.id}")
+    for account in PEOPLE:
+        if account.name in shape["people"]:
+            shape["people"][account.name]["teams"] = account.identity
+    # Groups of Entra are not read: in Teams an approver is who stands in gatehouse.yml.
+    shape["groups"]["cloud-approvers"]["members"] = ["alice", "bob"]
+
+
+def playground(app_id: str) -> dict[str, Any]:
+    """The Playground's configuration. "userPrincipleName" is its own spelling."""
+
+    def person(account: Account) -> dict[str, Any]:
+        given, _, surname = account.real_name.partition(" ")
+        return {
+            "id": account.id,
+            "name": account.real_name,
+            "userPrincipleName": account.upn,
+            "aadObjectId": account.object_id,
+            "givenName": given,
+            "surname": surname,
+            "email": f"{account.name}@acme.example",
+        }
+
+    return {
+        "version": "0.1.1",
+        "tenantId": TENANT,
+        "bot": {"id": f"28:{app_id}", "name": "Gatehouse"},
+        "currentUser": person(HERE),
+        "users": [person(account) for account in PEOPLE if account is not HERE],
+        "personalChat": {"id": PERSONAL},
+        "groupChat": {"id": "19:acme-on-call@thread.v2", "name": "On call"},
+        "team": {
+            "id": GENERAL.id,
+            "name": TEAM,
+            "aadGroupId": "99999999-0000-4000-8000-ac3e00000000",
+            "channels": [{"id": PAYMENTS.id, "name": PAYMENTS.name}],
+        },
+    }
+
+
+async def install(cache: Path | None = None) -> Path:
+    return await programs.install(PACKAGE, cache)
+
+
+class Playground:
+    """``async with Playground(program, folder, app_id, endpoint) as playground: playground.url``"""
+
+    def __init__(self, program: Path, folder: Path, app_id: str, endpoint: str) -> None:
+        self.program, self.folder, self.app_id, self.endpoint = program, folder, app_id, endpoint
+        self.port = 0
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Playground:
+        self.port = free_port()
+        preload = await asyncio.to_thread(self._write)
+        self._process = await asyncio.create_subprocess_exec(
+            str(programs.node()), "--require", str(preload), str(self.program), "start",
+            "--app-endpoint", self.endpoint, "--channel-id", "msteams", "--port", str(self.port), "--disable-telemetry",
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self._environment(),
+            process_group=0,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._answering()
+        except TimeoutError as error:
+            await self.stop()
+            raise SettingsError(
+                "the Microsoft 365 Agents Playground did not start",
+                mend=f"Its log is {self.folder / 'playground.log'} (kept with --data). Try again.",
+            ) from error
+        return self
+
+    def _write(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "playground.yml").write_text(yaml.safe_dump(playground(self.app_id), sort_keys=False), "utf-8")
+        preload = self.folder / "loopback.cjs"
+        preload.write_text(_LOOPBACK, "utf-8")
+        return preload
+
+    def _environment(self) -> dict[str, str]:
+        unwanted = ("TEAMS", "BOT_", "DEFAULT_CHANNEL", "SEND_INSTALLATION", "GATEHOUSE_", "AWS_", "NODE_", "AUTH_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted)}
+        return kept | {
+            "TEAMS_APP_TEST_TOOL_CONFIG_PATH": str(self.folder / "playground.yml"),
+            "TEAMSAPPTESTER_BROWSER": "none",
+            "TEAMSAPPTESTER_LOGFILE": str(self.folder / "playground.log"),
+        }
+
+    async def _answering(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            while True:
+                if self._process is None or self._process.returncode is not None:
+                    raise TimeoutError
+                try:
+                    async with http.get(f"{self.url}/_internal/v1/config") as answer:
+                        if (await answer.json(content_type=None))["config"]["tenantId"] == TENANT:
+                            return
+                except (aiohttp.ClientError, ValueError, KeyError, TypeError):
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        await programs.stop(process)
