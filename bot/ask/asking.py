@@ -143,7 +143,7 @@ class Asking(Marks):
             word = self._word(mark.start - 1)
             return word not in {"on", "in", "of", "for", "the", "a", "an", "affecting", "from"} or mark.start == 0
         if mark.kind == "value" and mark.dim == "type":
-            return True
+            return self._word(mark.start) != "vulnerable"
         if mark.kind == "value" and mark.dim == "severity":
             return self._word(mark.start).endswith("s")  # criticals, highs
         return mark.kind == "closed" and self._word(mark.start) in {"fixes", "fix"}

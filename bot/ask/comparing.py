@@ -30,29 +30,41 @@ class Comparing(Filters):
                 raise NotUnderstood("What should be compared with what? Name both sides, such as “prod vs staging”.")
         if not hints:
             return
-        asked_or = any(mark.kind == "or" for mark in self._free())
-        for pair in pairs:
-            joined_or = any(m.kind == "or" for m in self._between(pair[0], pair[-1]))
-            comparing = any(mark.kind == "compare" for mark in hints) or (asked_or and joined_or)
-            if comparing and self._comparable(pair[0]):
-                self._set_sides(pair)
-                for hint in hints:
-                    self._take(hint)
-                return
-        if any(mark.kind == "compare" for mark in hints):
-            if pair := self._to():
-                self._set_sides(pair)
-                for hint in hints:
-                    self._take(hint)
-                return
+        compared = any(mark.kind == "compare" for mark in hints)
+        chosen = self._to(("to", "with", "against")) if compared else []
+        if not chosen:
+            joined = [
+                pair
+                for pair in pairs
+                if not any(m.negated for m in pair)
+                and (compared or any(m.kind == "or" for m in self._between(pair[0], pair[-1])))
+            ]
+            named = [pair for pair in joined if not self._qualifies(pair)]
+            if named or joined:
+                chosen = (named or joined)[0 if compared else -1]
+        if not chosen and compared:
+            chosen = self._to(("to", "with", "and", "against"))
+        if chosen:
+            self._set_sides(chosen)
+            for hint in hints:
+                self._take(hint)
+            return
+        if compared:
             raise NotUnderstood("What should be compared with what? Name both sides, such as “prod and staging”.")
 
-    def _to(self) -> list[Mark]:
+    def _qualifies(self, pair: list[Mark]) -> bool:
+        """``critical or high findings``, ``that are high or critical``: which ones, and nothing to compare."""
+        after = next((m for m in self.marks if m.start >= pair[-1].end), None)
+        led = self._word(pair[0].start - 1) in {"is", "are", "rated", "of"}
+        ahead = after is not None and after.start == pair[-1].end and (after.kind == "noun" or after.dim == "type")
+        return pair[0].dim == "severity" and (led or ahead or not self._word(pair[-1].start).endswith("s"))
+
+    def _to(self, joins: tuple[str, ...]) -> list[Mark]:
         """``compare new criticals this week to last week``."""
         free = [m for m in self._free() if self._comparable(m)]
         for left, right in pairwise(free):
             between = {self._word(at) for at in range(left.end, right.start)}
-            if self._side_key(left) == self._side_key(right) and between & {"to", "with", "and", "against"}:
+            if self._side_key(left) == self._side_key(right) and between & set(joins):
                 return [left, right]
         return []
 

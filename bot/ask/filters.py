@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from bot.ask import lexicon
-from bot.ask.marks import FILTERS, STATES, Elsewhere, Marks, NotUnderstood
+from bot.ask.marks import FILTERS, LACKED, STATES, Elsewhere, Marks, NotUnderstood
 from bot.ask.reading import Filter, Mark
 from bot.domain import posture as p
-
-# What a finding can be without.
-_LACKED = frozenset({"team", "app", "data_class", "env", "region", "framework", "requirement", "cve", "package"})
 
 
 class Filters(Marks):
@@ -44,6 +41,8 @@ class Filters(Marks):
                     break
                 if key and not both and (other.key != key or last.kind not in {"and", "or"}):
                     break
+                if key and both and last.kind not in {"and", "or", "neg"}:
+                    break  # "neither critical nor high, on exposed machines"
                 other.negated = hit = True
                 key = other.key
                 last = other
@@ -64,7 +63,7 @@ class Filters(Marks):
             said & {"missing", "empty", "set", "unset", "null", "unknown"}
             and before is not None
             and before.kind == "noun"
-            and before.dim in _LACKED
+            and before.dim in LACKED
         ):
             before.kind, mark.kind = "missing", "filler"  # "where env is missing"
             return True
@@ -74,7 +73,7 @@ class Filters(Marks):
         ):
             return False
         noun = next((m for m in self.marks[n + 1 :] if m.kind not in {"exists", "filler", "dedupe"}), None)
-        if noun is None or noun.kind != "noun" or noun.start - mark.end > 3 or noun.dim not in _LACKED:
+        if noun is None or noun.kind != "noun" or noun.start - mark.end > 3 or noun.dim not in LACKED:
             return False
         noun.kind = "missing"
         return True
@@ -83,11 +82,13 @@ class Filters(Marks):
         """``teams with no open criticals``: who has none is not in what is stored, so it is asked back."""
         if self._word(mark.end - 1) not in {"no", "without", "lack", "lacks", "lacking", "nothing"}:
             return
-        things = any(
-            m.kind in {"family", "spoken"}
-            or (m.kind == "noun" and m.dim not in {"finding", "problem", "cve"})
-            or m.dim == "resource_type"
-            for m in self.marks[:n]
+        named = [
+            m for m in self.marks[:n] if m.kind in {"family", "spoken", "noun"} or m.dim in {"resource_type", "type"}
+        ]
+        things = bool(named) and (
+            named[-1].kind in {"family", "spoken"}
+            or (named[-1].kind == "noun" and named[-1].dim not in {"finding", "problem", "cve"})
+            or named[-1].dim == "resource_type"
         )
         if not things and self._word(mark.end - 1) in {"without", "lacking"}:
             return  # findings without lows: all but those
@@ -120,7 +121,11 @@ class Filters(Marks):
         return found
 
     def _join(self, found: list[Filter], one: Filter, last: Mark | None, mark: Mark) -> None:
-        joins = {m.kind for m in self._between(last, mark)} if last is not None else set()
+        joins = (
+            {m.kind for m in self._between(last, mark) if self._word(m.start) != "either"}
+            if last is not None
+            else set()
+        )
         tight = last is not None and all(
             self._word(at) in lexicon.FILLER or any(m.start <= at < m.end for m in self.marks)
             for at in range(last.end, mark.start)
@@ -201,6 +206,8 @@ class Filters(Marks):
                 values = ()
             case "missing":
                 condition, values = p.Missing(field=mark.dim), ()
+            case "present":
+                condition, values = p.Not(of=(p.Missing(field=mark.dim),)), ()
             case "overdue":
                 condition = p.Is(field="overdue")
             case "late":
@@ -220,8 +227,8 @@ class Filters(Marks):
             case _:
                 return []
         if mark.negated:
-            condition = p.Not(of=(condition,))
-        if mark.kind in {"flag", "missing", "overdue", "late", "intime", "notenv"}:
+            condition = p.Missing(field=mark.dim) if mark.kind == "present" else p.Not(of=(condition,))
+        if mark.kind in {"flag", "missing", "present", "overdue", "late", "intime", "notenv"}:
             values = ()
         dim = "resource_type" if mark.kind == "family" else "data_class" if mark.kind == "sensitive" else mark.dim
         key = dim or mark.kind

@@ -17,6 +17,7 @@ FILTERS = frozenset(
         "pci",
         "flag",
         "missing",
+        "present",
         "overdue",
         "late",
         "intime",
@@ -72,6 +73,10 @@ COUNTED = {
     "data_class": "data_class",
     "package": "package",
 }
+
+
+# What a finding can be without.
+LACKED = frozenset({"team", "app", "data_class", "env", "region", "framework", "requirement", "cve", "package"})
 
 
 class NotUnderstood(Exception):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from bot.ask.asking import Asking
 from bot.ask.comparing import Comparing
 from bot.ask.grouping import Grouping
-from bot.ask.marks import Elsewhere, NotUnderstood
+from bot.ask.marks import COUNTED, GROUPS, LACKED, Elsewhere, NotUnderstood
 from bot.ask.reading import Mark, Parsed
 from bot.ask.scan import Scan
 from bot.ask.shares import Shares
@@ -29,6 +29,12 @@ _BEHIND = frozenset(
     ]
 )  # fmt: skip
 
+
+_EVERY = frozenset(
+    ["anywhere", "everywhere", "everyone", "everybody", "anyone", "anybody", "everything", "anything", "all", "any"]
+)
+_HAS = frozenset(["with", "have", "has", "having", "carry", "carries", "carrying"])
+_ALL = frozenset(["all", "every", "any"])
 
 # Words that change nothing beside others, but are no thing to count.
 _NO_THING = frozenset(
@@ -54,6 +60,7 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         self._contradiction()
         self._kind()
         self._unused()
+        self._idle()
         return self.out
 
     def _unused(self) -> None:
@@ -63,6 +70,19 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         for how in self.marks:
             if how.kind == "how" and self._word(how.end) in _NO_THING:
                 raise Elsewhere(f"I cannot count “{self.words[how.end].raw}”.")
+
+    def _idle(self) -> None:
+        """A word that means something and changed nothing is asked about, never left out."""
+        if self.out.kind == "detail":
+            return
+        for mark in self._of("noun"):
+            if mark.dim not in GROUPS or mark.dim in {"resource", self.out.by} or mark is self.group:
+                continue
+            beside = any(m.dim == mark.dim and m is not mark and abs(m.start - mark.start) <= 4 for m in self.marks)
+            if not beside and COUNTED.get(mark.dim) != self.out.of:
+                raise NotUnderstood(f"What about the {mark.said}? Please say it another way.")
+        if not self.out.measure and (middling := self._of("average", "median", "old")):
+            raise NotUnderstood(f"“{middling[0].said}” of what? I know ages and times to fix.")
 
     # --- meaning from the neighbourhood
 
@@ -113,6 +133,8 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         for mark in marks:
             if mark.kind == "ordinary":
                 raise NotUnderstood(f"Do you mean the team {mark.values[0]}? Then say “the {mark.values[0]} team”.")
+        self._but()
+        self._present()
         self._wrong_kind()
         # A name beside the word for its kind: "the account X", "payments team".
         for n, mark in enumerate(marks):
@@ -144,6 +166,37 @@ class _Parser(Grouping, Comparing, Shares, Asking):
                     if self._asked_as_group(mark):
                         continue
                     mark.kind = "filler"
+
+    def _but(self) -> None:
+        """``everyone but growth``, ``all accounts but X``, ``all but the lows``: what is left out."""
+        for n, mark in enumerate(self.marks):
+            if self._word(mark.start) != "but" or mark.end - mark.start > 1 or not mark.start:
+                continue
+            before = self.marks[n - 1] if n else None
+            led = self._word(mark.start - 1) in _EVERY
+            if before is not None and before.end == mark.start and self._word(before.start - 1) in _ALL:
+                led = True
+            if led:
+                mark.kind = "neg"
+
+    def _present(self) -> None:
+        """``have a CVE``, ``with any owner``: whatever the value is, there is one."""
+        for n, mark in enumerate(self.marks):
+            after = self.marks[n + 1] if n + 1 < len(self.marks) else None
+            named = after is not None and after.start == mark.end and after.dim == mark.dim
+            if mark.kind != "noun" or mark.dim not in LACKED or named:
+                continue
+            some = self._word(mark.start - 1) in {"a", "an", "any", "some"}
+            if self._word(mark.start - 1 - some) in {
+                "with",
+                "have",
+                "has",
+                "having",
+                "carry",
+                "carries",
+                "carrying",
+            } and (some or mark.dim == "cve"):
+                mark.kind = "present"
 
     def _wrong_kind(self) -> None:
         """``the checkout team`` where checkout is an app: there is no such team."""

@@ -35,6 +35,7 @@ _WHY = re.compile(
     re.IGNORECASE,
 )
 
+_BEHIND_THAT = frozenset(["by", "per", "in", "for", "to", "as", "only", "with", "from", "on", "down", "up", "into"])
 _ADVICE = re.compile(r"\b(?:should|shall) (?:i|we|they|you)\b|\bwhat can you do\b|\bwho are you\b", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ class Reader:
     def read(
         self, question: str, *, now: datetime, lookup: Lookup, team: str | None = None, before: Turn | None = None
     ) -> Reading:
-        if refusals.secret(question) or refusals.order(question):
+        if refusals.secret(question) or refusals.order(question) or refusals.redefined(question):
             return Reading("refused", said="I only read and answer here; changes go through a card's buttons.")
         text, steered = refusals.without_steering(question)
         if steered and not text.strip():
@@ -181,7 +182,10 @@ class Reader:
         parts = token.word.split("-")
         if len(parts) < 2 or re.search(r"\d", token.word):
             return None
-        known = all(part in self._singles or part in lexicon.FILLER or part == "non" for part in parts)
+        known = all(
+            part in self._singles or part in lexicon.FILLER or part == "non" or part in common() for part in parts
+        )
+        known = known or any(phrase == tuple(parts) for phrase, _ in common().get(parts[0], ()))
         return (
             [Token(part, part, possessive=token.possessive and part == parts[-1]) for part in parts] if known else None
         )
@@ -304,7 +308,7 @@ class Reader:
             return mark.end - mark.start > 1 or after == ""
         if word == "that":
             return after == "" or (
-                before in {"is", "of", "list", "from", "split", "break", "show"} and after not in {"are", "have", "is"}
+                before in {"is", "of", "list", "from", "split", "break", "show"} and after in _BEHIND_THAT
             )
         if word in {"those", "these"} and after in {
             "of",
@@ -321,11 +325,12 @@ class Reader:
             "for",
         }:
             return before != "than" and found.words[mark.start - 1].word not in {"of"} and not self._named(found, mark)
+        if word in {"it", "its"} and any(m.kind == "uid" and m.end <= mark.start for m in found.marks):
+            return False  # the finding that the question itself names
         if word == "it":
             return after == "" or before in {"is", "of", "list", "split", "break", "show", "about"}
         if word in {"ones", "the"} and mark.said.lower() in {"ones", "the ones"}:
-            earlier = [m for m in found.marks if m.end <= mark.start and m.kind in {"noun", "family"}]
-            return not earlier and not any(m.kind in {"how"} for m in found.marks)
+            return not self._named(found, mark) and not any(m.kind in {"how"} for m in found.marks)
         if word in {"they", "them", "their"}:
             return not self._named(found, mark)
         return True

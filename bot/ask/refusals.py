@@ -124,6 +124,11 @@ _STEER = re.compile(
     r"has to be))\s*(?:to|down to|up to|be)?\s*\d+\b",
     re.IGNORECASE,
 )  # fmt: skip
+_REDEFINED = re.compile(
+    r"\bfrom now on\b|^\W*(?:please\s+)?(?:treat|regard|consider|count|classify|define|redefine|interpret)\s+"
+    r"(?!how\b)[^.?!;]{2,60}?\s+(?:as|to be)\s+(?!of\b|at\b|well\b|many\b)",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|`[^`]*`|«[^»]*»|(?<!\w)'[^']{2,}'(?!\w)")
 
 
@@ -133,6 +138,11 @@ def without_quotes(text: str) -> str:
 
 def secret(text: str) -> bool:
     return bool(_SECRET.search(without_quotes(text)))
+
+
+def redefined(text: str) -> bool:
+    """Whether the question sets other meanings: "from now on treat suppressed as open"."""
+    return any(_REDEFINED.search(part.strip()) for part in re.split(r"(?<=[.!?;:,])\s+|\n+", without_quotes(text)))
 
 
 def order(text: str) -> bool:

@@ -81,6 +81,8 @@ class Rules:
             hits = len(title & said) + bool(types & rule.types and len(title & said) > 2)
             if hits < 3 or hits < 0.75 * len(title) or not (title & said) - _COMMON_THINGS:
                 continue
+            if (telling := title - GENERIC) and not telling & said:
+                continue  # the words it shares with many others only
             if hits > most:
                 best, most = [rule], hits
             elif hits == most:

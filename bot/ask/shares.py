@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from bot.ask import lexicon
 from bot.ask.marks import FILTERS, STATES, NotUnderstood
-from bot.ask.reading import Parsed, Span
+from bot.ask.reading import Mark, Parsed, Span
 from bot.ask.states import States
 
+_COPULA = frozenset(
+    ["is", "are", "was", "were", "has", "have", "do", "does", "did", "come", "comes", "came", "belong", "belongs",
+     "sit", "sits", "affect", "affects", "fall", "falls", "live", "carry", "lack", "got", "went", "had"]
+)  # fmt: skip
 _A_SHARE = frozenset({"what", "which", "the", "a", "their", "its", "our"})
 
 
@@ -50,44 +54,7 @@ class Shares(States):
         ]
         before = [m for m in self._free() if m.end <= percents[0].start and (m.kind in FILTERS or m.kind in STATES)]
         among = next((at for at in range(start, len(self.words)) if self._word(at) in {"among", "amongst"}), None)
-        copula = None
-        for at in range(start, len(self.words)):
-            if self._word(at) in {
-                "is",
-                "are",
-                "was",
-                "were",
-                "has",
-                "have",
-                "do",
-                "does",
-                "did",
-                "come",
-                "comes",
-                "came",
-                "belong",
-                "belongs",
-                "sit",
-                "sits",
-                "affect",
-                "affects",
-                "fall",
-                "falls",
-                "live",
-                "carry",
-                "lack",
-                "got",
-                "went",
-                "had",
-            }:
-                said_of = any(self._word(n) == "of" for n in range(start, at))
-                if (
-                    not said_of
-                    or any(m.end <= at for m in conditions)
-                    or any(m.kind in {"noun"} and start <= m.start < at for m in self.marks)
-                ):
-                    copula = at
-                    break
+        copula = self._copula(start, conditions)
         if among is not None:
             whole = [m for m in conditions if m.start > among] + before
             part = [m for m in conditions if m.end <= among]
@@ -125,3 +92,25 @@ class Shares(States):
             verb = verbs[0].kind if verbs else ""
             sub.spans.append(Span(mark.data, "found" if verb == "new" else verb))
         self.out.part = sub
+
+    def _copula(self, start: int, conditions: list[Mark]) -> int | None:
+        """Where the part begins: "share of findings that were found last month | are closed". A clause with "that"
+        narrows the whole, unless there is no other."""
+        found: list[int] = []
+        for at in range(start, len(self.words)):
+            if self._word(at) not in _COPULA:
+                continue
+            said_of = any(self._word(n) == "of" for n in range(start, at))
+            named = any(m.kind == "noun" and start <= m.start < at for m in self.marks)
+            if not said_of or named or any(m.end <= at for m in conditions):
+                found.append(at)
+        relative: list[int] = []
+        main: list[int] = []
+        for at in found:
+            before = self._word(at - 1)
+            goes_on = before in {"and", "or"} and bool(relative) and not main
+            if before in {"that", "which", "who"}:
+                relative.append(at)
+            elif not goes_on:
+                main.append(at)
+        return main[0] if main else relative[-1] if relative else None

@@ -7,6 +7,13 @@ from bot.ask.marks import GROUPS, NotUnderstood
 from bot.ask.reading import Filter, Mark, Parsed, Span
 from bot.domain import posture as p
 
+_STILL = frozenset(["still", "remain", "remains", "left", "linger", "lingering", "lingers", "pending", "outlasted"])
+# Verbs that say neither that findings were found nor that they were closed.
+_VAGUE = frozenset(
+    ["handle", "handled", "handling", "worked", "working", "touched", "tracked", "monitored", "confirmed", "verified",
+     "failed", "failing", "covered", "involved", "allowed", "permitted", "expected", "kept", "faced", "checked"]
+)  # fmt: skip
+
 
 class States(Filters):
     def _states(self) -> None:
@@ -20,6 +27,10 @@ class States(Filters):
                 continue  # says what happened in the window
             self._state(self.out, mark, timed)
             self._take(mark)
+        settled = any(m.kind == "status" or (m.kind in {"closed", "muted"} and not m.negated) for m in self.marks)
+        remain = any(self._word(at) in _STILL for at in range(len(self.words)))
+        if timed and remain and not settled and not self.out.status and self.out.part is None:
+            self.out.status.append("open")  # "found in October and still around": of those, the ones that are open
 
     def _beside(self, one: Mark, other: Mark) -> bool:
         """``found and fixed``: two verbs with nothing but "and" between them."""
@@ -113,9 +124,15 @@ class States(Filters):
                     raise NotUnderstood("Not closed at all, or closed at another time? Please say it another way.")
                 name = ""
                 self.out.status.append("open")
+            vague = [self._word(at) for at in range(max(0, mark.start - 4), mark.start) if self._word(at) in _VAGUE]
+            if not name and vague:
+                raise NotUnderstood(f"Does “{vague[-1]}” mean found, or closed? Please say which.")
             if not name and self._netted():
                 name = "found"  # both ways are counted
-            if not name and (mark.data.start == mark.data.end or (statuses and self._past_tense())):
+            at_end = mark.data.start == mark.data.end
+            if name == "found" and at_end and any(m.values == ("open",) for m in statuses):
+                name = "open"  # "reported by Wiz and open at the end of October"
+            if not name and (at_end or (statuses and self._past_tense())):
                 name = "open"
             if name != "open" and mark.data.start == mark.data.end:
                 raise NotUnderstood(f"{mark.data.said} is a moment. Which days do you mean?")

@@ -14,6 +14,7 @@ _WORD = r"[^\W_](?:[\w./:@#\\+-]*[\w])?"
 _OPERATOR = r"[<>]=?|≥|≤|%|\+|&|,|;|:|\?|!|\.|/|\(|\)|="
 _TOKEN = re.compile(f"(?P<quoted>{_QUOTED})|(?P<clause>{_CLAUSE})|(?P<word>{_WORD})|(?P<op>{_OPERATOR})", re.IGNORECASE)
 _SHORT = {"n't": " not", "'re": " are", "'ve": " have", "'ll": " will", "'m": " am", "'d": " would"}
+_GOING_TO = re.compile(r"\b(?:(?:is|are|'re) (?:going|about|set|bound|likely) to|gonna)\b", re.IGNORECASE)
 _WHOLE = re.compile(
     r"^(?:arn:|https?://|\d+\.\d+\.\d+\.\d+/|[a-z0-9.-]+@)|^/(?:subscriptions|projects)/", re.IGNORECASE
 )
@@ -46,6 +47,10 @@ def tokens(question: str) -> list[Token]:
     text = "".join(c if c.isprintable() else " " for c in text).replace("’", "'").replace("‘", "'")
     text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
     text = re.sub(r"\b([Ww])on't\b", r"\1ill not", re.sub(r"\b([Cc])an't\b", r"\1an not", text))
+    text = re.sub(r"\b[cC]annot\b", "can not", text)
+    text = re.sub(
+        r"\b(?:(?:is|are|'re) (?:going|about|set|bound|likely) to|gonna)\b", "will", text, flags=re.IGNORECASE
+    )
     text = re.sub(r"\b[wW]/o\b", "without", text)
     text = re.sub(r"\b[wW]/(?=\s|\w)", "with ", text)
     for short, long in _SHORT.items():
