@@ -83,6 +83,7 @@ class Governed:
             groups={"cloud-approvers": {"members": ["ann", "abe"]}},
             governance={"policies": file} | governance, routing={"owners": {"platform": owner}},
             teams={"enabled": True, "app_id": APP, "tenant": TENANT}, teams_app_password="x",
+            model={"name": "stub-1"},  # never called: what it wrote is put into the database
         )  # fmt: skip
         catalog, self.cloud, ids = OneBook(TaggedLamps(Risk.LOW)), Lamps(), RandomIds()
         tools: Any = (self.clock, ids)
@@ -225,7 +226,7 @@ def value(answer: Mapping[str, Any], verb: str) -> dict[str, Any]:
     """The ids the first button of this verb would send."""
     for action in actions(answer):
         if action.get("verb") == f"gh.{verb}":
-            return dict(json.loads(action["data"]["gh"]))
+            return dict(json.loads(action["data"]["gh"] or "{}"))
     raise AssertionError(f"no button {verb} among {[a.get('verb') or a.get('url') for a in actions(answer)]}")
 
 
