@@ -5,7 +5,7 @@ PYTEST ?= -n auto
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test test-faults test-faults-nightly test-histories eval lint format install bench lab clean
+.PHONY: demo demo-teams test test-faults test-faults-nightly test-histories eval lint format install bench lab clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' || \
@@ -18,6 +18,10 @@ install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/gatehouse demo $(DEMO)
+
+# The same company with a local Microsoft Teams beside the Slack.
+demo-teams: $(STAMP)
+	$(BIN)/gatehouse demo --teams $(DEMO)
 
 # Everything CI checks: lint, types, import rules, then the tests.
 test: lint

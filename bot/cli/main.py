@@ -61,12 +61,15 @@ def demo(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the simulated company.")] = 1,
     data: Annotated[Path | None, typer.Option(help="Folder to keep its data in (default: a temporary one).")] = None,
+    teams: Annotated[bool, typer.Option("--teams", help="A local Microsoft Teams beside the Slack.")] = False,
+    teams_port: Annotated[int, typer.Option(help="Port of that Teams in the browser.")] = 3011,
 ) -> None:
     """A whole company on this machine: simulated AWS, real findings, a Slack in the browser, the bot unchanged."""
     with errors():
         from bot.sandbox.demo import main as run
 
-        raise typer.Exit(run(port=port, scan=scan, seed=seed, data_dir=data))
+        code = run(port=port, scan=scan, seed=seed, data_dir=data, with_teams=teams, teams_port=teams_port)
+        raise typer.Exit(code)
 
 
 def _serve(config: Path | None, *, listen: bool) -> None:

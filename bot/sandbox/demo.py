@@ -13,17 +13,27 @@ from rich.panel import Panel
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bot.sandbox import slack
+from bot.sandbox import slack, teams
 from bot.sandbox.aws import RECORDED_SEED
 from bot.sandbox.world import World
 
 FIRST_CARD_SECONDS = 60.0
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(*, port: int = 3010, scan: bool = False, seed: int = RECORDED_SEED, data_dir: Path | None = None) -> int:
+def main(
+    *,
+    port: int = 3010,
+    scan: bool = False,
+    seed: int = RECORDED_SEED,
+    data_dir: Path | None = None,
+    with_teams: bool = False,
+    teams_port: int = 3011,
+) -> int:
     """Run until Ctrl-C; the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return asyncio.run(run_demo(port=port, scan=scan, seed=seed, data_dir=data_dir))
+    running = run_demo(port=port, scan=scan, seed=seed, data_dir=data_dir, with_teams=with_teams, teams_port=teams_port)
+    return asyncio.run(running)
 
 
 async def run_demo(
@@ -32,6 +42,8 @@ async def run_demo(
     scan: bool = False,
     seed: int = RECORDED_SEED,
     data_dir: Path | None = None,
+    with_teams: bool = False,
+    teams_port: int = 3011,
     console: Console | None = None,
     stop: asyncio.Event | None = None,
 ) -> int:
@@ -49,7 +61,7 @@ async def run_demo(
         if not up:
             here.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDS:
         loop.add_signal_handler(number, interrupted)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
@@ -61,14 +73,16 @@ async def run_demo(
                 port=port,
                 live_scan=scan,
                 vendors=True,
+                with_teams=with_teams,
+                teams_port=teams_port,
                 progress=lambda said: progress.update(task, description=said),
             )
             await world.__aenter__()
             progress.update(task, description="Waiting for the first card")
         up = True
         try:
-            cards = await first_cards(world, stop)
-            console.print(welcome(world, cards, time.monotonic() - started))
+            first = await first_cards(world, stop, started)
+            console.print(welcome(world, first))
             await world.wait(stop)
         finally:
             console.print("Cleaning up …")
@@ -79,32 +93,40 @@ async def run_demo(
         console.print("Stopped before it was up.")
         return 130
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDS:
             loop.remove_signal_handler(number)
     return 0
 
 
-async def first_cards(world: World, stop: asyncio.Event) -> int:
-    """Wait until the bot has posted; the number of messages so far."""
+async def first_cards(world: World, stop: asyncio.Event, started: float) -> dict[str, float]:
+    """Wait until the bot has posted everywhere; after how many seconds it had, by platform."""
+    wanted = {"Slack"} | ({"Teams"} if world.teams is not None else set())
+    found: dict[str, float] = {}
     until = time.monotonic() + FIRST_CARD_SECONDS
-    while time.monotonic() < until and not stop.is_set():
-        posted = len([call for call in world.gate.calls if call["ok"] and call["method"] == "chat.postMessage"])
-        if posted:
-            return posted
-        await asyncio.sleep(0.2)
-    return 0
+    while time.monotonic() < until and not stop.is_set() and wanted - found.keys():
+        if any(call["ok"] and call["method"] == "chat.postMessage" for call in world.gate.calls):
+            found.setdefault("Slack", time.monotonic() - started)
+        if world.teams is not None and any(post["card"] for post in world.teams.posts):
+            found.setdefault("Teams", time.monotonic() - started)
+        await asyncio.sleep(0.1)
+    return found
 
 
-def welcome(world: World, cards: int, seconds: float) -> Panel:
+def welcome(world: World, first: dict[str, float]) -> Panel:
+    def address(platform: str, url: str) -> str:
+        state = f"first card after {first[platform]:.0f} s" if platform in first else "no card yet; the log says why"
+        return f"[link={url}]{url}[/link]  ({state})"
+
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column()
-    state = f"first card after {seconds:.0f} s" if cards else "no card yet; the log above says why"
-    table.add_row("Slack", f"[link={world.slack_url}]{world.slack_url}[/link]  ({state})")
+    table.add_row("Slack", address("Slack", world.slack_url))
+    if world.teams is not None:
+        table.add_row("Teams", address("Teams", world.teams.url))
     table.add_row("Settings", str(world.settings_path))
     table.add_row("AWS", f"{world.aws.endpoint}  (simulated, {len(world.company.ids)} resources in two accounts)")
     table.add_row("", "")
-    table.add_row("Try as", 'choose the user with "Act as" in the workspace')
+    table.add_row("In Slack", 'choose who you are with "Act as"')
     table.add_row(
         slack.OLIVIA.real_name, f"#{slack.PAYMENTS.name}: press Review fix on a card, read the plan, ask for approval"
     )
@@ -113,7 +135,15 @@ def welcome(world: World, cards: int, seconds: float) -> Panel:
     table.add_row(slack.NORA.real_name, "is in no list: may look, cannot approve, is told who could")
     table.add_row(slack.OSCAR.real_name, "is a guest: refused although somebody put him in the approvers' group")
     table.add_row("Anyone", "/gatehouse help · /gatehouse findings critical · /gatehouse status · the bot's Home tab")
-    table.add_row("Look", f"GATEHOUSE_CONFIG={world.settings_path} gatehouse findings  (or: ledger verify)")
+    if world.teams is not None:
+        table.add_row("", "")
+        table.add_row("In Teams", f"you are {teams.HERE.real_name}, the same person as in Slack")
+        table.add_row(
+            teams.PAYMENTS.name,
+            "the same cards: let Olivia ask in Slack, press Review fix here, approve with a reason; both posts change",
+        )
+        table.add_row("Personal Chat", "type: how many criticals are open in prod? · findings critical · home · help")
     table.add_row("", "")
+    table.add_row("Look", f"GATEHOUSE_CONFIG={world.settings_path} gatehouse findings  (or: ledger verify)")
     table.add_row("End", "Ctrl-C removes everything")
     return Panel(table, title="Acme, a company in a sandbox", title_align="left", expand=False)

@@ -4,9 +4,10 @@ Toward the bot it is Microsoft: signs every activity as the channel's connector 
 gives the bot's managed identity its token and asks for it at every call, refuses what Teams would refuse (size, rate,
 cards that are none), says who is a guest. The bot itself runs as in production, with its login on.
 
-Toward the page it is Teams' memory: the Playground sends messages to the pages that are open and keeps none for later,
-so a card posted before a person looked, or before they reloaded, would be gone. The gate keeps them and shows them to
-every page that opens.
+Toward the page it is what the Playground leaves out. Teams' memory: the Playground sends messages to the pages that are
+open and keeps none for later, so a card posted before a person looked, or before they reloaded, would be gone; the gate
+keeps them and shows them to every page that opens. A person's own view of a card (``refresh``), asked for as Teams
+does. The app's installation happens once, not with every page.
 
 ``calls`` is what the bot asked of the connector; ``GET /_gate/calls`` at ``api`` shows it.
 """
@@ -53,7 +54,7 @@ class _Page:
 
     socket: web.WebSocketResponse
     ready: bool = False
-    shown: set[str] = field(default_factory=set)
+    shown: dict[str, int] = field(default_factory=dict)  # message id -> how often it was made or changed
 
 
 class TeamsGate:
@@ -69,6 +70,8 @@ class TeamsGate:
         self._sent: dict[str, deque[float]] = {}
         self._memory: dict[str, dict[str, Any]] = {}  # message id -> what made it, as it is now
         self._pages: set[_Page] = set()
+        self._installed_in: set[str] = set()
+        self._refreshing: set[asyncio.Task[None]] = set()
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -141,9 +144,10 @@ class TeamsGate:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
+        ending = [*self._tasks, *self._refreshing]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         for page in list(self._pages):
             await page.socket.close()
         for runner in self._runners:
@@ -191,21 +195,15 @@ class TeamsGate:
         return web.Response(status=status) if body is None else web.json_response(body, status=status)
 
     async def press(
-        self, who: Account, conversation: str, message: str, verb: str, data: Mapping[str, Any], *, id: str = ""
+        self, who: Account, conversation: str, message: str, action: Mapping[str, Any], *, automatic: bool = False
     ) -> tuple[int, Any]:
-        """A button pressed by somebody who is not at the page."""
-        action = {"type": "Action.Execute", "verb": verb, "data": dict(data)}
-        return await self.send(
-            self._activity(who, conversation, message, id)
-            | {
-                "type": "invoke",
-                "name": "adaptiveCard/action",
-                "replyToId": message,
-                "value": {"action": action, "trigger": "manual"},
-            }
-        )
+        """A button pressed by somebody, or (``automatic``) their client that asks for their own view of a card.
+        ``action``: its ``verb`` and ``data``, with what stands in the inputs."""
+        value = {"action": {"type": "Action.Execute", **action}, "trigger": "automatic" if automatic else "manual"}
+        invoke = {"type": "invoke", "name": "adaptiveCard/action", "replyToId": message, "value": value}
+        return await self.send(self._activity(who, conversation, message) | invoke)
 
-    def _activity(self, who: Account, conversation: str, message: str, id: str) -> dict[str, Any]:
+    def _activity(self, who: Account, conversation: str, message: str) -> dict[str, Any]:
         tenant = {"tenant": {"id": teams.TENANT}}
         where: dict[str, Any] = {"conversationType": "personal", "id": conversation}
         data: dict[str, Any] = tenant
@@ -213,7 +211,7 @@ class TeamsGate:
             where = {"conversationType": "channel", "isGroup": True, "id": f"{conversation};messageid={message}"}
             data = tenant | {"team": {"id": teams.GENERAL.id}, "channel": {"id": conversation}}
         return {
-            "id": id or str(uuid.uuid4()), "channelId": "msteams", "locale": "en-US",
+            "id": str(uuid.uuid4()), "channelId": "msteams", "locale": "en-US",
             "from": {"id": who.id, "name": who.real_name, "aadObjectId": who.object_id},
             "recipient": {"id": f"28:{self.app_id}", "name": "Gatehouse"},
             "conversation": where | {"tenantId": teams.TENANT}, "channelData": data,
@@ -311,14 +309,30 @@ class TeamsGate:
         if not page.ready:
             return
         id = str(frame.get("message", {}).get("messageId", ""))
-        if frame.get("action") == "createMessage":
-            if id in page.shown:
+        if id:
+            if (frame.get("action") == "createMessage") == (id in page.shown):
                 return
-            page.shown.add(id)
-        elif frame.get("action") == "updateMessage" and id not in page.shown:
-            return
+            page.shown[id] = page.shown.get(id, 0) + 1
         if not page.socket.closed:
             await page.socket.send_str(json.dumps(frame))
+        if id and teams.HERE.id in _viewers(self._memory[id]):
+            refreshing = asyncio.create_task(self._refresh(page, id, page.shown[id]))
+            self._refreshing.add(refreshing)
+            refreshing.add_done_callback(self._refreshing.discard)
+
+    async def _refresh(self, page: _Page, id: str, version: int) -> None:
+        """The card as the person at the page is to see it, unless it has changed again."""
+        frame = self._memory[id]
+        message, content = frame["message"], frame["message"]["attachments"][0]["content"]
+        where, action = str(frame["actionConversationId"]), content["refresh"]["action"]
+        try:
+            status, said = await self.press(teams.HERE, where, id, action, automatic=True)
+        except (aiohttp.ClientError, ValueError):
+            return  # the card stays as everybody sees it, as in Teams
+        if status != 200 or said.get("type") != _CARD or page.shown[id] != version or page.socket.closed:
+            return
+        own = {**message, "attachments": [{"contentType": _CARD, "content": said["value"]}]}
+        await page.socket.send_str(json.dumps({**frame, "action": "updateMessage", "message": own}))
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -329,7 +343,7 @@ class TeamsGate:
         async def settle() -> None:
             await asyncio.sleep(SETTLE_SECONDS)
             if not page.ready:  # the same page again, which has all of it
-                page.ready, page.shown = True, set(self._memory)
+                page.ready, page.shown = True, dict.fromkeys(self._memory, 1)
 
         settling = asyncio.create_task(settle())
         try:
@@ -342,7 +356,10 @@ class TeamsGate:
 
     async def _installed(self, request: web.Request) -> web.Response:
         """What a page does once it knows its channels: from now on it can be shown what is in them."""
-        answer = await self._pass(request)
+        answer = web.json_response({})
+        if request.path not in self._installed_in:
+            self._installed_in.add(request.path)
+            answer = await self._pass(request)
         if request.match_info["conversation"] in {channel.id for channel in teams.CHANNELS}:
             for page in [each for each in self._pages if not each.ready]:
                 page.ready = True
@@ -363,7 +380,7 @@ class TeamsGate:
             }
             self._remember(frame)
             for page in self._pages:
-                page.shown.add(str(said["messageId"]))
+                page.shown[str(said["messageId"])] = 1
         return answer
 
     async def _pass(self, request: web.Request) -> web.Response:
@@ -397,6 +414,14 @@ class TeamsGate:
             finally:
                 returning.cancel()
         return socket
+
+
+def _viewers(frame: Mapping[str, Any]) -> list[str]:
+    """Who has an own view of the card."""
+    found = frame["message"].get("attachments") or [{}]
+    content = found[0].get("content") if found[0].get("contentType") == _CARD else {}
+    users: list[str] = ((content or {}).get("refresh") or {}).get("userIds") or []
+    return users
 
 
 def _json(raw: bytes) -> Any:
