@@ -113,8 +113,16 @@ async def freeze(engine: Engine, actor: Actor, rest: str, click: str) -> Notice:
     return Notice(ok=True, said=f"Frozen: {said}." if said else "Nothing is frozen by command.", mend=mend)
 
 
-def wanted(rest: str, what: str, mend: str) -> str:
+_WANTED = {
+    "finding": ("Which finding?", "/gatehouse finding ID; the ids stand in /gatehouse findings."),
+    "fix": ("Fix what?", "/gatehouse fix ID with the id of a finding or of a card."),
+    "why": ("Why what?", "/gatehouse why ID with the id of a card, a plan or a request."),
+}
+
+
+def wanted(command: str, rest: str) -> str:
     """The one id a command needs."""
     if not rest:
-        raise BadInput(what, mend=mend)
+        said, mend = _WANTED[command]
+        raise BadInput(said, mend=mend)
     return rest.split()[0]

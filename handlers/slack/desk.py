@@ -399,8 +399,7 @@ class Desk:
         return None
 
     async def cmd_why(self, origin: Origin, rest: str) -> Notice | None:
-        mend = "/gatehouse why ID with the id of a card, a plan or a request."
-        return await self.tell_why(origin, acts.wanted(rest, "Why what?", mend))
+        return await self.tell_why(origin, acts.wanted("why", rest))
 
     async def cmd_delegations(self, origin: Origin, _rest: str) -> Notice | None:
         lines = await self.engine.delegations.in_force(await self.actor(origin))
@@ -408,14 +407,12 @@ class Desk:
         return None
 
     async def cmd_finding(self, origin: Origin, rest: str) -> Notice | None:
-        mend = "/gatehouse finding ID; the ids stand in /gatehouse findings."
-        found = await self.engine.board.finding(acts.wanted(rest, "Which finding?", mend))
+        found = await self.engine.board.finding(acts.wanted("finding", rest))
         await self.show(origin, build.finding_card(found))
         return None
 
     async def cmd_fix(self, origin: Origin, rest: str) -> Notice | None:
-        mend = "/gatehouse fix ID with the id of a finding or of a card."
-        return await self.review_cause(origin, acts.wanted(rest, "Fix what?", mend))
+        return await self.review_cause(origin, acts.wanted("fix", rest))
 
     async def cmd_mine(self, origin: Origin, _rest: str) -> Notice | None:
         home = await self.engine.board.home(await self.actor(origin))

@@ -41,17 +41,15 @@ async def findings(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 
 async def finding(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    wanted = acts.wanted(rest, "Which finding?", "finding ID; the ids stand in findings.")
-    return Reply(build.finding_card(await desk.engine.board.finding(wanted)))
+    return Reply(build.finding_card(await desk.engine.board.finding(acts.wanted("finding", rest))))
 
 
 async def fix(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return await desk.review_of(origin, acts.wanted(rest, "Fix what?", "fix ID with the id of a finding or of a card."))
+    return await desk.review_of(origin, acts.wanted("fix", rest))
 
 
 async def why(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    wanted = acts.wanted(rest, "Why what?", "why ID with the id of a card, a plan or a request.")
-    return await desk.why(origin, {"s": wanted}, {})
+    return await desk.why(origin, {"s": acts.wanted("why", rest)}, {})
 
 
 async def mine(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
@@ -97,11 +95,12 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
 }
 _ALONE = frozenset({"help", "home", "mine", "status", "delegations"})  # with more words it is a question
 _ONE = frozenset({"finding", "fix", "why"})  # these take one id: "why is this P1?" takes none
+_IT = frozenset({"it", "this", "that", "them"})  # "fix it" goes on from what was talked about
 
 
 def meant(word: str, rest: str) -> Callable[[TeamsDesk, Origin, str], Awaitable[Reply]] | None:
     """The command somebody typed; None for a question, which may well begin with a command's word."""
     words = len(rest.split())
-    if (word in _ALONE and words) or (word in _ONE and words > 1):
+    if (word in _ALONE and words) or (word in _ONE and (words > 1 or rest.strip(" .!?").lower() in _IT)):
         return None
     return COMMANDS.get(word)
