@@ -63,10 +63,12 @@ class Engine:
     def ask(self) -> Ask:
         """One for the life of the engine: it keeps the company's words for a while."""
         from bot.ask.service import Ask
+        from bot.reports.tables import ROWS
         from bot.reports.turns import StoredTurns
 
         if self._ask is None:
-            self._ask = Ask(self.db, self.settings, self.clock, StoredTurns(self.db, self.clock), self.second_reader)
+            turns = StoredTurns(self.db, self.clock)
+            self._ask = Ask(self.db, self.settings, self.clock, turns, self.second_reader, rows=ROWS)
         return self._ask
 
     @property

@@ -156,7 +156,7 @@ def sentence(query: p.PostureQuery, result: Result, now: datetime) -> str:
                 for r in result.rows[:SHOWN]
             )
             more = f" and {figure(result.total - SHOWN)} more" if result.total > SHOWN and not query.limit else ""
-            count = len(result.rows) if query.limit else result.total
+            count = min(result.total, query.limit) if query.limit else result.total
             return f"{figure(count)} {'finding' if count == 1 else 'findings'} ({what}): {named}{more}."
         case p.Kind.DETAIL:
             return _detail(query, result)

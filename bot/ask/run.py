@@ -11,17 +11,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, distinct, func, literal, or_, select
 
-from bot.ask import sql
+from bot.ask import lists, sql
+from bot.ask.lists import CLASS_WORDS, MAX_ROWS, SEVERITY_WORDS
 from bot.ask.sql import COLUMNS, DaysBetween, F, Frame
 from bot.domain import posture as p
 from bot.domain.errors import BadInput
-from bot.domain.findings import FindingClass, Severity, SourceStatus, Status
+from bot.domain.findings import FindingClass, SourceStatus, Status
 from bot.store.findings import CONTROL_SETS, FINDINGS
 
-MAX_ROWS = 20_000  # of a list; what is beyond is counted
 MAX_BUCKETS = 400
-_CLASS_WORDS = {int(number): word for word, number in sql.CLASSES.items()}
-_SEVERITY_WORDS = {int(s): s.name.lower() for s in Severity}
+MAPPED = 0x7FFF0000  # bytes of the file, the most that SQLite maps as it is built
 _NAMED = frozenset({"rule", "cause", "uid", "resource"})
 _MANY = frozenset({"framework", "requirement"})  # a finding counts under each of its values
 # Where a finding without a value is no group of its own.
@@ -40,14 +39,26 @@ class Result:
     parts: tuple[float, ...] = ()  # what a rate was computed from
 
 
-def run(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
+def tune(conn: Connection) -> None:
+    """Once per connection: a question reads far more of the file than the page cache holds, and SQLite reads mapped
+    pages without copying them (the kernel takes them back when memory is short). Writers do not need it."""
+    if conn.dialect.name == "sqlite" and "ask" not in conn.info:
+        conn.exec_driver_sql(f"PRAGMA mmap_size={MAPPED}")
+        conn.info["ask"] = True
+
+
+def run(conn: Connection, query: p.PostureQuery, f: Frame, rows: int = MAX_ROWS) -> Result:
+    """The answer to ``query``; of a list the first ``rows`` rows, all of it in ``total``."""
+    tune(conn)
     match query.kind:
         case p.Kind.COUNT:
             return Result(query.kind, value=count(conn, query.of, query.where, f, query.within))
         case p.Kind.LIST:
-            return _list(conn, query, f)
+            shown, total = lists.found(conn, query, f, rows)
+            return Result(query.kind, value=total, rows=shown, total=total)
         case p.Kind.DETAIL:
-            return _detail(conn, query, f)
+            shown = lists.detail(conn, query, f)
+            return Result(query.kind, rows=shown, total=len(shown))
         case p.Kind.BREAKDOWN:
             return _breakdown(conn, query, f)
         case p.Kind.TREND:
@@ -86,96 +97,6 @@ def count(conn: Connection, of: str, where: Sequence[p.Condition], f: Frame, wit
         return int(conn.execute(select(func.count(distinct(word))).select_from(source).where(found)).scalar_one())
     query = select(_counter(of)).select_from(FINDINGS).where(sql.where(where, f))
     return int(conn.execute(query).scalar_one())
-
-
-# --- lists -----------------------------------------------------------------------------------------------------------
-
-_ROW = (
-    F.id, F.uid, F.title, F.class_uid, F.severity, F.status, F.result, F.provider, F.account_name, F.account_uid,
-    F.region, F.team, F.environment, F.app, F.data_class, F.product, F.source, F.resource_uid, F.resource_name,
-    F.resource_type, F.internet_exposed, F.kev, F.exploit, F.fixable, F.cve, F.cvss, F.epss, F.package, F.rule_uid,
-    F.first_seen, F.last_seen, F.resolved_at, F.suppressed_at, F.priority, F.cause_id,
-)  # fmt: skip
-
-
-def _list(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
-    found = sql.where(query.where, f)
-    order: tuple[Any, ...] = (F.severity.desc(), F.first_seen, F.id)
-    if query.order == "oldest":
-        order = (F.first_seen, F.id)
-    elif query.order == "newest":
-        order = (F.first_seen.desc(), F.id)
-    elif query.order == "overdue":
-        order = ((DaysBetween(F.first_seen, literal(f.now, FINDINGS.c.first_seen.type)) - sql.due_case(f)).desc(), F.id)
-    limit = query.limit or MAX_ROWS
-    rows = conn.execute(select(*_ROW).where(found).order_by(*order).limit(limit + 1)).all()
-    total = len(rows)
-    if total > limit:
-        total = int(conn.execute(select(func.count()).select_from(FINDINGS).where(found)).scalar_one())
-    return Result(query.kind, value=total, rows=[row_of(row, f) for row in rows[:limit]], total=total)
-
-
-def _detail(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
-    found = sql.where((p.In(field="uid", values=(query.uid,)),), f)
-    rows = conn.execute(select(*_ROW).where(found).order_by(F.id).limit(2)).all()
-    return Result(query.kind, rows=[row_of(row, f) for row in rows], total=len(rows))
-
-
-def row_of(row: Any, f: Frame) -> dict[str, Any]:
-    limit = f.sla.get(row.severity)
-    due = _utc(row.first_seen) + limit if limit is not None else None
-    status = status_word(row)
-    return {
-        "uid": row.uid,
-        "id": row.id,
-        "title": row.title,
-        "type": _CLASS_WORDS.get(row.class_uid),
-        "severity": _SEVERITY_WORDS.get(row.severity, "other"),
-        "status": status,
-        "provider": row.provider or None,
-        "account": row.account_name or row.account_uid or None,
-        "region": row.region or None,
-        "team": row.team or None,
-        "env": None if row.environment == "unknown" else row.environment,
-        "app": row.app or None,
-        "data_class": row.data_class or None,
-        "product": row.product or row.source,
-        "resource": row.resource_uid,
-        "resource_name": row.resource_name or None,
-        "resource_type": row.resource_type or None,
-        "exposed": row.internet_exposed,
-        "kev": row.kev,
-        "exploitable": row.exploit,
-        "fixable": row.fixable,
-        "cve": row.cve or None,
-        "cvss": row.cvss,
-        "epss": row.epss,
-        "package": row.package or None,
-        "rule": row.rule_uid or None,
-        "priority": f"P{row.priority}",
-        "cause": row.cause_id,
-        "first_seen": iso(row.first_seen),
-        "last_seen": iso(row.last_seen),
-        "resolved_at": iso(row.resolved_at),
-        "due": iso(due),
-        "overdue": bool(status in ("new", "in_progress") and due is not None and f.now > due),
-    }
-
-
-def status_word(row: Any) -> str:
-    if row.status == Status.RESOLVED.value:
-        return "resolved"
-    if row.status in (Status.SUPPRESSED.value, Status.EXCEPTED.value):
-        return "suppressed"
-    return "in_progress" if row.result == int(SourceStatus.IN_PROGRESS) else "new"
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def iso(moment: datetime | None) -> str | None:
-    return _utc(moment).isoformat().replace("+00:00", "Z") if moment is not None else None
 
 
 # --- breakdowns ------------------------------------------------------------------------------------------------------
@@ -252,8 +173,9 @@ def _group(by: str) -> tuple[Any, Any, Any]:
         )
         return key, func.min(F.status), FINDINGS
     # The name of a rule or a resource is read from one of its findings: the index that groups does not hold it.
-    name = F.account_name if by == "account" else F.id if by in _NAMED else COLUMNS[by]
-    return COLUMNS[by], func.min(name), FINDINGS
+    if by == "account" or by in _NAMED:
+        return COLUMNS[by], func.min(F.account_name if by == "account" else F.id), FINDINGS
+    return COLUMNS[by], COLUMNS[by], FINDINGS
 
 
 def _names(conn: Connection, by: str, rows: list[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]:
@@ -307,9 +229,9 @@ def label_of(by: str, key: Any, name: Any) -> str | None:
     if key is None or key == "" or (by == "env" and key == "unknown"):
         return None
     if by == "severity":
-        return _SEVERITY_WORDS.get(int(key), "other")
+        return SEVERITY_WORDS.get(int(key), "other")
     if by == "type":
-        return _CLASS_WORDS.get(int(key), str(FindingClass(key).name.lower()))
+        return CLASS_WORDS.get(int(key), str(FindingClass(key).name.lower()))
     if by == "priority":
         return f"P{key}"
     if by == "account":
@@ -518,10 +440,13 @@ def _over_window(conn: Connection, query: p.PostureQuery, f: Frame) -> Result:
 
 
 def _median(conn: Connection, value: ColumnElement[Any], query: p.PostureQuery, f: Frame) -> float | None:
-    kept = and_(sql.where(query.where, f), value.is_not(None))
-    total = int(conn.execute(select(func.count()).select_from(FINDINGS).where(kept)).scalar_one())
-    if not total:
+    kept = sql.where(query.where, f)
+    if conn.dialect.name == "postgresql":
+        middle = conn.execute(select(func.percentile_cont(0.5).within_group(value)).where(kept)).scalar_one()
+        return None if middle is None else float(middle)
+    # SQLite has no median; to sort the values here takes half as long as to have them sorted there.
+    values = sorted(v for v in conn.execute(select(value).where(kept)).scalars() if v is not None)
+    if not values:
         return None
-    middle = select(value.label("v")).where(kept).order_by(value).offset((total - 1) // 2).limit(2 - total % 2)
-    values = [float(row.v) for row in conn.execute(middle)]
-    return sum(values) / len(values)
+    half = len(values) // 2
+    return float(values[half]) if len(values) % 2 else (values[half - 1] + values[half]) / 2

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from bot.ask import phrase, run, second, sql, vocabulary
+from bot.ask.lists import MAX_ROWS
 from bot.ask.reader import Reader
 from bot.ask.reading import Outcome, Reading, Turn
 from bot.domain import posture as p
@@ -106,8 +107,10 @@ class _Held:
 class Ask:
     def __init__(
         self, db: Database, settings: Settings, clock: Clock, turns: Turns | None = None,
-        second_reader: QuestionReader | None = None,
+        second_reader: QuestionReader | None = None, rows: int = MAX_ROWS,
     ) -> None:  # fmt: skip
+        """``rows``: how many of a list an answer holds at most; its ``total`` counts all."""
+        self._rows = rows
         self._db, self._settings, self._clock, self._second = db, settings, clock, second_reader
         self._readers: dict[sql.Rights, _Held] = {}
         self._since: dict[datetime, tuple[datetime, bool]] = {}
@@ -204,7 +207,7 @@ class Ask:
         # Where nothing happened since the instant asked for, what is stored is what stood then.
         past = past and self._happened_since(conn, now)
         frame = sql.frame(now, self._settings.sla, self.rights(who), past=past)
-        result = run.run(conn, query, frame)
+        result = run.run(conn, query, frame, self._rows)
         if query.kind is p.Kind.DETAIL and not result.rows:
             return Answer("clarify", f"I know no finding {phrase.plain(query.uid)}.", now)
         return Answer(

@@ -41,6 +41,7 @@ CLASSES = {"vulnerability": FindingClass.VULNERABILITY, "misconfiguration": Find
            "detection": FindingClass.DETECTION}  # fmt: skip
 SEVERITIES = {s.name.lower(): int(s) for s in Severity}
 OPEN = tuple(status.value for status in OPEN_STATUSES)
+_DEAR = frozenset({"fixed_late", "fixed_in_time"})
 _SET_ASIDE = (Status.SUPPRESSED.value, Status.EXCEPTED.value)
 
 
@@ -102,9 +103,10 @@ def _days_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
 
 @compiles(DaysBetween, "sqlite")
 def _days_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    # julianday() is exact to 0.1 ms in this century; rounded to a millisecond, so that equal times give equal days.
+    # julianday() is exact to 0.1 ms in this century; rounded to a millisecond, so that equal times give equal days (by
+    # a cast: round() goes through text and takes as long as all the rest).
     earlier, later = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"(round((julianday({later}) - julianday({earlier})) * 86400.0, 3) / 86400.0)"
+    return f"(CAST((julianday({later}) - julianday({earlier})) * 86400000.0 + 0.5 AS INTEGER) / 86400000.0)"
 
 
 class DayOf(FunctionElement[str]):
@@ -133,8 +135,9 @@ def closed_at() -> ColumnElement[Any]:
 
 
 def where(conditions: Sequence[p.Condition], f: Frame) -> ColumnElement[bool]:
-    """``conditions`` and the asker's rights."""
-    return and_(f.rights.condition(), *(condition(one, f) for one in conditions))
+    """``conditions`` and the asker's rights. What is dear to work out comes last: SQLite looks from left to right."""
+    ordered = sorted(conditions, key=lambda one: isinstance(one, p.Is) and one.field in _DEAR)
+    return and_(f.rights.condition(), *(condition(one, f) for one in ordered))
 
 
 def condition(one: p.Condition, f: Frame) -> ColumnElement[bool]:

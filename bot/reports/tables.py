@@ -11,6 +11,7 @@ from bot.domain.answers import ChartView, Column, TableView
 from bot.domain.views import FactLine
 
 PAGE = 15  # rows of a page: with seven columns well within the 100 rows and 10,000 characters of a Slack table
+ROWS = 500  # of a list that are at hand in a chat: 33 pages; beyond, people narrow the question
 CELL = 60
 BARS = (4, 20)  # groups of a breakdown that are worth a picture, and how many one holds
 POINTS = 3  # the least course worth a picture
