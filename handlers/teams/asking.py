@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from bot.domain.answers import AnswerView
 from bot.domain.errors import BadInput
-from bot.domain.principals import Actor
+from bot.domain.principals import Actor, PlatformIdentity
 from bot.reports.answers import Audience, Place
 from bot.reports.tables import PAGE
+from bot.store import teams as store
 from cards import build
 from cards.model import Button
 from cards.words import ids as ids_text
@@ -43,6 +44,26 @@ async def question(desk: TeamsDesk, origin: Origin, text: str) -> Reply:
     view = await service.answer(text, actor, place, to)
     away = origin.kind != "personal" and not to.here
     return answered(view, asked=away, here=to.here, note=to.note if away else "")
+
+
+async def again(desk: TeamsDesk, who: PlatformIdentity, kept: Mapping[str, Any], click: str) -> bool:
+    """A question that a crash left unanswered; False where it is not known any more how to answer there."""
+    conversation, kind = str(kept.get("conversation", "")), str(kept.get("kind", ""))
+    base = conversation.partition(";messageid=")[0]
+    place = await desk.engine.db.read(store.conversation, who.tenant, base)
+    if place is None or not place.installed:
+        return False
+    origin = Origin(
+        who.tenant, who.user, "", conversation, kind, place.service_url, place.bot, team=place.team,
+        channel=base if kind == "channel" else "", click=click,
+    )  # fmt: skip
+    text = re.sub(r"^ask\s+", "", str(kept.get("text", "")), flags=re.I)
+
+    async def work() -> Reply:
+        return await question(desk, origin, text)
+
+    await desk.deliver(origin, await desk.run(work, {}, click))
+    return True
 
 
 def answered(view: AnswerView, *, asked: bool = False, here: bool = False, note: str = "") -> Reply:

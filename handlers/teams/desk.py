@@ -16,7 +16,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.domain.errors import GatehouseError
@@ -61,6 +61,7 @@ PATIENCE = 8.0  # seconds; Teams gives an invoke up after some more
 CARD, MESSAGE = adaptive.CONTENT_TYPE, "application/vnd.microsoft.activity.message"
 _CALLED = re.compile(r"^[/@]gatehouse\b[:,]?", re.I)  # in the 1:1 chat nobody has to call us, but may
 LATER = "This takes a little longer. I tell you in our chat how it ends."
+KEPT, _NEVER = timedelta(minutes=10), datetime.min.replace(tzinfo=UTC)
 _BROKEN = Notice(ok=False, said="Something went wrong on our side.",
                  mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
 _UNKNOWN = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
@@ -75,7 +76,7 @@ class TeamsDesk:
         self.personal = Personal(engine)
         self.streaming: set[str] = set()  # 1:1 chats with an open stream
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._kept: set[Any] = set()
+        self._kept: dict[Any, datetime] = {}  # what was seen, and when it was last written down
         self.in_hand: set[str] = set()
 
     async def drain(self, seconds: float = 20) -> None:
@@ -102,13 +103,15 @@ class TeamsDesk:
             self._kept.clear()
             await db.write(store.removed, origin.tenant, origin.place, origin.team)
             return
-        if origin.reference not in self._kept:
-            await db.write(store.keep_conversation, origin.reference, now)
-        if origin.user and origin.person not in self._kept:
-            await db.write(store.keep_member, origin.person, now)
-        if len(self._kept) > 5_000:
+        if activity.get("type") in {"conversationUpdate", "installationUpdate"} or len(self._kept) > 5_000:
             self._kept.clear()
-        self._kept |= {origin.reference, origin.person}
+        # Now and then once more: a post that was refused may have closed the place meanwhile, in whatever process.
+        due = {each for each in (origin.reference, origin.person) if now - self._kept.get(each, _NEVER) > KEPT}
+        if origin.reference in due:
+            await db.write(store.keep_conversation, origin.reference, now)
+        if origin.user and origin.person in due:
+            await db.write(store.keep_member, origin.person, now)
+        self._kept |= dict.fromkeys(due, now)
         if welcome.arrives(activity):
             self._spawn(welcome.greet(self, origin, activity))
 
@@ -387,6 +390,8 @@ async def resume(desk: TeamsDesk, after: timedelta = timedelta(minutes=1)) -> in
     for each in left:
         kept, who = json.loads(each.payload), PlatformIdentity.model_validate_json(each.identity)
         verb = str(kept.get("verb", ""))
+        if each.kind == "command.ask" and await asking.again(desk, who, kept, each.id):
+            continue
         if each.kind == f"submit.{verb}" and verb in SUBMISSIONS:
             origin = Origin(who.tenant, who.user, "", "", "personal", "", "", click=each.id)
             given = {str(key): str(said) for key, said in kept.get("answers", {}).items()}
