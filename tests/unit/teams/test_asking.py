@@ -44,7 +44,7 @@ def ours(world: World) -> World:
         found = await actor(identity)
         return found.model_copy(update={"standing": found.standing.model_copy(update={"external": False})})
 
-    world.services.actor = made  # type: ignore[method-assign]
+    world.services.actor = made  # type: ignore[method-assign, assignment]
     return world
 
 
@@ -123,7 +123,7 @@ async def test_the_first_sign_does_not_wait_for_the_answer(world: World) -> None
         seen.append(len(teams(world).signs))
         return await answer(*given)
 
-    world.desk.engine.answers.answer = slow  # type: ignore[method-assign]
+    world.desk.engine.answers.answer = slow  # type: ignore[method-assign, assignment]
     await world.come(private(COUNT))
     assert seen == [1]
     assert len(teams(world).shown) == 1
@@ -332,7 +332,7 @@ def narrated(world: World) -> None:
     async def cause(cause_id: str) -> Any:
         return cause_view().model_copy(update={"id": cause_id, "narrative": prose})
 
-    world.services.cause = cause  # type: ignore[method-assign]
+    world.services.cause = cause  # type: ignore[method-assign, assignment]
 
 
 async def test_words_of_a_model_are_labelled_and_teams_asks_what_people_think(world: World) -> None:
@@ -404,9 +404,9 @@ async def test_a_question_that_a_crash_left_is_answered_later(world: World) -> N
     async def dies(*_: Any) -> Any:
         raise asyncio.CancelledError
 
-    world.desk.engine.answers.answer = dies  # type: ignore[method-assign]
+    world.desk.engine.answers.answer = dies  # type: ignore[method-assign, assignment]
     await world.come(private(COUNT))
-    world.desk.engine.answers.answer = answer  # type: ignore[method-assign]
+    world.desk.engine.answers.answer = answer  # type: ignore[method-assign, assignment]
     world.desk.in_hand.clear()
     assert await resume(world.desk, after=timedelta(seconds=-1)) == 1
     await world.desk.drain()
