@@ -5,6 +5,7 @@ Rules
 - The post's row is written before the call and its message id after it: a crash between the two is seen, and the
   platform is asked (``MessageFinder``) before anything is sent again. Where it cannot be asked, nothing is repeated.
 - A later message never passes an earlier one of its channel that is being sent or waits for Retry-After.
+- A card that somebody deleted is posted anew once; who deletes it again does not want it there.
 - What cannot be delivered is kept with its error and told to the operators' channel once a day and channel.
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, insert, or_, select, tuple_, update
 
-from bot.domain.errors import GatehouseError, Gone, NotFound, OutcomeUnknown, Refused, RetryLater
+from bot.domain.errors import GatehouseError, Gone, MessageGone, NotFound, OutcomeUnknown, Refused, RetryLater
 from bot.domain.ids import Clock, IdSource
 from bot.ports import ChatPoster, Message, MessageFinder
 from bot.reports.board import Board
@@ -66,6 +67,7 @@ class Slot:
     message_id: str
     shown_revision: int
     old: bool  # it was there before this attempt
+    anew: int = 0  # how often it was posted after somebody deleted it
 
 
 class _Undeliverable(Exception):
@@ -269,6 +271,11 @@ class Deliverer:
                 await self._call(poster.update(message, message_id))
             except OutcomeUnknown as error:
                 raise RetryLater(error.reason) from error  # an update may be repeated
+            except MessageGone as error:
+                if slot.anew:
+                    raise _Undeliverable(f"{error.reason} Somebody deleted it there twice; it stays away.") from error
+                await self._db.write(self._anew, slot.id)
+                message_id, fresh = await self._post(one, poster, message), True
         await self._record(one, slot.id, message_id, revision, posted=fresh)
 
     async def _once(self, one: Claimed, poster: ChatPoster, message: Message) -> None:
@@ -346,13 +353,20 @@ class Deliverer:
         row = conn.execute(select(POSTS).where(mine)).first()
         if row is not None and not row.message_id and row.shown_revision == NOT_THERE:
             conn.execute(update(POSTS).where(p.id == row.id).values(shown_revision=ON_ITS_WAY))
-            return Slot(row.id, "", ON_ITS_WAY, old=False)
+            return Slot(row.id, "", ON_ITS_WAY, old=False, anew=row.anew)
         if row is not None:
-            return Slot(row.id, row.message_id, row.shown_revision, old=True)
+            return Slot(row.id, row.message_id, row.shown_revision, old=True, anew=row.anew)
         new = self._ids.new("post")
         values = {"id": new, "kind": kind, "subject": one.subject, "platform": one.platform, "channel": one.channel}
         conn.execute(insert(POSTS), values | {"message_id": "", "shown_revision": ON_ITS_WAY})
         return Slot(new, "", ON_ITS_WAY, old=False)
+
+    @staticmethod
+    def _anew(conn: Connection, post_id: str) -> None:
+        """Before it is posted again, as before it is posted at all: a crash in between is seen."""
+        p = POSTS.c
+        again = {"message_id": "", "shown_revision": ON_ITS_WAY, "anew": p.anew + 1}
+        conn.execute(update(POSTS).where(p.id == post_id).values(again))
 
     def _parent(self, conn: Connection, one: Claimed) -> str:
         p = POSTS.c

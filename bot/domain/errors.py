@@ -69,6 +69,10 @@ class Gone(ConnectorError):
     pass
 
 
+class MessageGone(Gone):
+    """A message that somebody deleted; the place it stood in is there."""
+
+
 class OutcomeUnknown(ConnectorError):
     pass
 

@@ -234,6 +234,7 @@ class PostRow(SQLModel, table=True):
     shown_revision: int = -1
     posted_at: datetime | None = None
     updated_at: datetime | None = None
+    anew: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # how often after somebody deleted it
 
 
 class OutboxRow(SQLModel, table=True):

@@ -10,7 +10,16 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.domain.errors import ConnectorError, Gone, OutcomeUnknown, Refused, Relogin, RetryLater, SettingsError
+from bot.domain.errors import (
+    ConnectorError,
+    Gone,
+    MessageGone,
+    OutcomeUnknown,
+    Refused,
+    Relogin,
+    RetryLater,
+    SettingsError,
+)
 from bot.settings import Settings
 
 GONE = {
@@ -80,6 +89,8 @@ def _named(error: SlackApiError, *, creates: bool) -> ConnectorError:
         return RetryLater(said, after=_seconds(headers.get("Retry-After", headers.get("retry-after"))), mend=mend)
     if name in UNSURE or status >= 500 or not name:
         return _unclear(said, creates)
+    if name == "message_not_found":
+        return MessageGone(said, mend=mend)
     if name in GONE:
         return Gone(said, mend=mend)
     if name in LOGIN:

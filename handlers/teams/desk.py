@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from bot.domain.errors import GatehouseError
+from bot.domain.errors import GatehouseError, Gone, Refused
 from bot.domain.principals import Actor, Platform, PlatformIdentity
 from bot.domain.views import Notice
 from bot.engine import Engine
@@ -45,6 +45,7 @@ from . import (
     rules,
     standing,
     stewardship,
+    unreachable,
     welcome,
     witnesses,
 )
@@ -258,12 +259,22 @@ class TeamsDesk:
                 line = adaptive.message(build.thread_line(f"I answered in our chat. {reply.note}"))
                 await self.wire.send(origin.service_url, origin.conversation, line)
         except GatehouseError as error:
+            if isinstance(error, Refused | Gone) and origin.kind != "personal" and not reply.here:
+                log.warning("nothing can be written to who asked (%s)", error.reason)
+                await self._unreachable(origin)
+                return
             log.warning("an answer in Teams goes through the outbox (%s)", error.reason)
             dedupe = f"answer:{origin.click}"[:500]
             now = self.engine.clock.now()
             await self.engine.db.write(
                 outbox.tell, self.engine.ids, now, f"teams:{origin.user}", reply.card.summary, dedupe=dedupe
             )
+
+    async def _unreachable(self, origin: Origin) -> None:
+        try:
+            await unreachable.say(self, origin)
+        except GatehouseError as error:
+            log.warning("nor to where it was asked (%s)", error.reason)
 
     async def _open(self, origin: Origin) -> store.Conversation:
         made = await self.wire.create(

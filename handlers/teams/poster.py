@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from bot.domain.errors import Refused
 from bot.domain.ids import Clock
@@ -17,8 +19,11 @@ from handlers.common.messages import NO_CARD, card_of
 
 from .refresh import Personal
 from .streaming import AI_LABEL
-from .wire import TeamsWire
+from .wire import Closed, TeamsWire, TooBig
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+LIMITS = (adaptive.LIMIT, adaptive.LIMIT // 2, adaptive.LIMIT // 4)
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 
 
@@ -41,37 +46,59 @@ class TeamsPoster:
     async def post(self, message: Message) -> str:
         """The activity's id: of the thread's root in a channel."""
         place = await self._where(message.channel)
-        activity = await self._activity(message, place)
-        tenant = place.tenant
-        if place.kind != "channel":
-            return await self._wire.send(place.service_url, place.id, activity)
-        if message.thread:
-            return await self._wire.send(place.service_url, _thread(place.id, message.thread), activity)
-        made = await self._wire.create(
-            place.service_url,
-            {
-                "isGroup": True,
-                "tenantId": tenant,
-                "bot": {"id": place.bot},
-                "channelData": {"channel": {"id": place.id}, "tenant": {"id": tenant}},
-                "activity": activity,
-            },
-        )
-        return str(made.get("activityId") or str(made.get("id", "")).rpartition(";messageid=")[2])
+
+        async def send(activity: dict[str, Any]) -> str:
+            if place.kind != "channel":
+                return await self._wire.send(place.service_url, place.id, activity)
+            if message.thread:
+                return await self._wire.send(place.service_url, _thread(place.id, message.thread), activity)
+            made = await self._wire.create(
+                place.service_url,
+                {
+                    "isGroup": True,
+                    "tenantId": place.tenant,
+                    "bot": {"id": place.bot},
+                    "channelData": {"channel": {"id": place.id}, "tenant": {"id": place.tenant}},
+                    "activity": activity,
+                },
+            )
+            return str(made.get("activityId") or str(made.get("id", "")).rpartition(";messageid=")[2])
+
+        return await self._fitting(message, place, send)
 
     async def update(self, message: Message, message_id: str) -> None:
         place = await self._where(message.channel)
-        activity = await self._activity(message, place)
         root = message.thread or message_id
         conversation = _thread(place.id, root) if place.kind == "channel" else place.id
-        await self._wire.update(place.service_url, conversation, message_id, activity)
 
-    async def _activity(self, message: Message, place: store.Conversation) -> dict[str, Any]:
+        async def change(activity: dict[str, Any]) -> None:
+            await self._wire.update(place.service_url, conversation, message_id, activity)
+
+        await self._fitting(message, place, change)
+
+    async def _fitting(
+        self, message: Message, place: store.Conversation, call: Callable[[dict[str, Any]], Awaitable[T]]
+    ) -> T:
+        """Where Teams finds it too large it is shortened and sent again. A place that takes nothing is not tried again
+        before the app is back; the operators are told as of everything that cannot be delivered."""
+        *longer, shortest = LIMITS
+        try:
+            for limit in longer:
+                try:
+                    return await call(await self._activity(message, place, limit))
+                except TooBig:
+                    log.warning("a message of %s bytes is too large for Teams; it is shortened", limit)
+            return await call(await self._activity(message, place, shortest))
+        except Closed:
+            await self._db.write(store.removed, place.tenant, place.id)
+            raise
+
+    async def _activity(self, message: Message, place: store.Conversation, limit: int) -> dict[str, Any]:
         """Where many read it: without buttons that decide, and with the names of those who get their own. With Teams'
         label where a model wrote some of the words."""
         view = message.view
         if not isinstance(view, CauseView) or message.kind in NO_CARD:
-            return adaptive.message(card_of(message, charts=True))
+            return adaptive.message(card_of(message, charts=True), limit=limit)
         refresh = None
         if self._personal is None:
             card = build.shared_card(view)
@@ -79,7 +106,8 @@ class TeamsPoster:
             card = await self._personal.direct(view, place.tenant, place.user)
         else:
             card, refresh = await self._personal.shared(view, place)
-        made = adaptive.message(card, refresh=refresh)
+        # Sixty ids are some kilobytes: the first to go.
+        made = adaptive.message(card, refresh=refresh if limit == LIMITS[0] else None, limit=limit)
         if view.narrative and view.narrative.model:
             made["entities"] = [AI_LABEL]
         return made

@@ -11,11 +11,16 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from bot.domain.errors import ConnectorError, Gone, OutcomeUnknown, Refused, Relogin, RetryLater
+from bot.domain.errors import ConnectorError, Gone, MessageGone, OutcomeUnknown, Refused, Relogin, RetryLater
 from bot.domain.ids import Clock
 
 log = logging.getLogger(__name__)
 LATER = {412, 429, 502, 503, 504}  # Microsoft asks for these to be tried again
+# Nothing can be posted there until the app is installed anew or unblocked.
+CLOSED = {
+    "BotNotInConversationRoster", "ConversationBlockedByUser", "ForbiddenOperationException", "MessageWritesBlocked",
+    "BotDisabledByAdmin", "ConversationNotFound", "Forbidden",
+}  # fmt: skip
 BLOCKED = "Install the Gatehouse app there again, or let the person unblock it."
 
 
@@ -29,6 +34,14 @@ class StreamRefused(Refused):
     """A stream that Teams does not take (any more); ``stopped`` where the person pressed Stop."""
 
     stopped = False
+
+
+class Closed(Refused):
+    """The conversation takes nothing from us: the app is not there any more, or it is blocked or gone itself."""
+
+
+class TooBig(Refused):
+    """Larger than Teams takes a message."""
 
 
 class TeamsWire:
@@ -103,7 +116,12 @@ class TeamsWire:
             return found
         if status == 401:
             self._tokens.drop_token()
-        raise self._named(status, found, retry_after, creates=creates)
+        named = self._named(status, found, retry_after, creates=creates)
+        if method == "GET" or not isinstance(named, Closed | MessageGone):
+            raise Gone(named.reason, mend=named.mend) if status == 404 else named
+        # What is said of a thread may be of its first message alone: whether the channel is there, a new one tells.
+        threaded = status == 404 and (method == "PUT" or quote(";messageid=", safe="") in path)
+        raise MessageGone(named.reason, mend=named.mend) if threaded else named
 
     def _named(self, status: int, found: dict[str, Any], retry_after: str | None, *, creates: bool) -> ConnectorError:
         error = found.get("error")
@@ -115,16 +133,20 @@ class TeamsWire:
             return RetryLater(said, after=self._seconds(retry_after))
         if status == 401:
             return Relogin(said, mend="Check teams.app_id, teams.tenant and GATEHOUSE_TEAMS_APP_PASSWORD.")
-        if status == 404:
+        if status == 404 and word == "ActivityNotFoundInConversation":
+            return MessageGone(said, mend="The message was deleted.")
+        if status == 404 and word not in CLOSED:
             return Gone(said, mend="The conversation or message is not there any more.")
         if status == 403 and isinstance(error, dict) and code == "ContentStreamNotAllowed":
             broken = StreamRefused(said)
             broken.stopped = "cancel" in str(error.get("message", "")).lower()
             return broken
+        if status in {403, 404} and word in CLOSED:
+            return Closed(said, mend=BLOCKED)
         if status == 403:
             return Refused(said, mend=BLOCKED)
         if status == 413:
-            return Refused(said, mend="The message is too long for Teams.")
+            return TooBig(said, mend="The message is too long for Teams.")
         if status >= 500:
             return OutcomeUnknown(said) if creates else RetryLater(said)
         return Refused(said)

@@ -206,7 +206,7 @@ async def test_nobody_without_an_object_id_is_heard(world: World) -> None:
 
 
 async def test_another_invoke_is_refused(world: World) -> None:
-    assert (await world.come(press("gh.review", {}) | {"name": "task/fetch"}))["statusCode"] == 400
+    assert (await world.come(press("gh.review", {}) | {"name": "fileConsent/invoke"}))["statusCode"] == 400
 
 
 async def test_forged_data_is_only_ids(world: World) -> None:

@@ -24,7 +24,7 @@ from bot.store.migrate import upgrade
 from cards.lint_adaptive import activity_problems
 from handlers.teams.directory import TeamsDirectory
 from handlers.teams.poster import TeamsPoster
-from handlers.teams.wire import TeamsWire
+from handlers.teams.wire import Closed, TeamsWire
 from tests.unit.cards.test_cards import cause
 
 from .world import ALICE, APP, CHANNEL, TENANT, served, settings
@@ -158,9 +158,10 @@ FAILURES = [
     (504, {}, {}, RetryLater, None),
     (500, {}, {}, OutcomeUnknown, None),
     (401, {}, {}, Relogin, None),
-    (403, {"error": {"code": "Forbidden", "innerHttpError": {"subCode": "MessageWritesBlocked"}}}, {}, Refused, None),
+    (403, {"error": {"code": "Forbidden", "innerHttpError": {"subCode": "MessageWritesBlocked"}}}, {}, Closed, None),
     (404, {}, {}, Gone, None),
-    (413, {"error": {"code": "MessageSizeTooBig"}}, {}, Refused, None),
+    (404, {"error": {"code": "ConversationNotFound"}}, {}, Closed, None),
+    (403, {"error": {"code": "NotEnoughPermissions"}}, {}, Refused, None),
     (400, {"error": {"code": "BadSyntax"}}, {}, Refused, None),
 ]
 
@@ -177,8 +178,9 @@ async def test_every_failure_of_a_post_has_its_name(
     assert type(found.value) is kind
     assert getattr(found.value, "after", None) == after
     assert connector.tokens.dropped == (1 if status == 401 else 0)
-    if status == 403:
-        assert "MessageWritesBlocked" in str(found.value)
+    if kind is Closed:
+        assert body["error"]["code"] in str(found.value) or "MessageWritesBlocked" in str(found.value)
+        assert "Install the Gatehouse app there again" in str(found.value)
     assert "secret" not in str(found.value)
 
 
