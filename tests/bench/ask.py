@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     Connection,
     Integer,
@@ -57,6 +58,8 @@ from bot.ask.sql import EVERYTHING
 from bot.cli.ask import read_people
 from bot.cli.main import app
 from bot.domain.ids import SystemClock
+from bot.domain.posture import Kind
+from bot.reports.tables import ROWS
 from bot.settings import Settings
 from bot.store import people
 from bot.store.database import Database
@@ -70,11 +73,14 @@ OWN = ("id", "uid", "resource_id", "resource_uid", "resource_name", "content", "
 
 @dataclass(slots=True)
 class Figures:
-    """Milliseconds: of whole questions, of their bare statements, of reading alone."""
+    """Milliseconds: of whole questions as in a chat, the same as CPU of this process, of their bare statements, of
+    reading alone; ``whole`` of lists with every row, as ``ask --json`` has them."""
 
     database: str
     findings: int
     asked: list[float]
+    cpu: list[float]
+    whole: list[float]
     floor: list[float]
     parse: list[float]
     words: float
@@ -87,6 +93,10 @@ class Figures:
             "findings": self.findings,
             "ask_p50": round(statistics.median(self.asked), 1),
             "ask_p95": round(percentile(self.asked, 0.95), 1),
+            "cpu_p50": round(statistics.median(self.cpu), 1),
+            "cpu_p95": round(percentile(self.cpu, 0.95), 1),
+            "whole_lists_p50": round(statistics.median(self.whole), 1),
+            "whole_lists_max": round(max(self.whole), 1),
             "floor_p50": round(statistics.median(self.floor), 1),
             "floor_p95": round(percentile(self.floor, 0.95), 1),
             "parse_p50": round(statistics.median(self.parse), 2),
@@ -157,7 +167,8 @@ def _varied(conn: Connection, source: Any, n: Any) -> dict[str, Any]:
 
 
 async def measure(db: Database, name: str, questions: list[dict[str, Any]], factor: int, repeat: int) -> Figures:
-    service = Ask(db, Settings(), SystemClock())
+    service = Ask(db, Settings(), SystemClock(), rows=ROWS)
+    everything = Ask(db, Settings(), SystemClock())
     findings = await db.read(lambda conn: conn.execute(select(func.count()).select_from(FINDINGS)).scalar_one())
     start = time.perf_counter()
     await db.read(vocabulary.load, EVERYTHING)
@@ -170,28 +181,35 @@ async def measure(db: Database, name: str, questions: list[dict[str, Any]], fact
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
             statements.append((statement, parameters))
 
-    asked, floor, parse, each, wrong = [], [], [], [], []
+    asked, cpu, whole, floor, parse, each, wrong = [], [], [], [], [], [], []
     for turn in range(repeat):
         for one in questions:
             who = await service.asker(one.get("as"))
             statements.clear()
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             answer = await service.ask(one["question"], who, thread=one.get("thread"), as_of=AS_OF)
             took = 1000 * (time.perf_counter() - start)
+            busy = 1000 * (time.process_time() - busy)
             ran = list(statements)
             parse.append(answer.read_ms)
             if answer.status != "answered":
                 continue
             bare = await db.read(_bare, ran)
             asked.append(took)
+            cpu.append(busy)
             floor.append(bare)
+            if answer.kind is Kind.LIST and answer.query is not None:
+                start = time.perf_counter()
+                found = await everything.recompute(answer.query, who, as_of=AS_OF)
+                orjson.dumps(found.contract(None))
+                whole.append(1000 * (time.perf_counter() - start))
             if turn == 0:
                 each.append((took, bare, one["question"]))
                 if factor and (bad := _grown(one, answer, factor)) is not None:
                     wrong.append(f"{one['question']}: {bad}")
     event.remove(db.engine, "before_cursor_execute", _note)
     each.sort(reverse=True)
-    return Figures(name, findings, asked, floor, parse, words, each, wrong)
+    return Figures(name, findings, asked, cpu, whole, floor, parse, words, each, wrong)
 
 
 def _bare(conn: Connection, ran: list[tuple[str, Any]]) -> float:
@@ -250,8 +268,11 @@ def _ingest(url: str, folder: Path) -> None:
 
 def _settle(db: Database) -> None:
     """What a database does by itself in its quiet hours."""
+    if db.is_sqlite:
+        db.write_sync(lambda conn: conn.execute(text("ANALYZE")))
+        return
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        conn.execute(text("ANALYZE" if db.is_sqlite else "VACUUM ANALYZE"))
+        conn.execute(text("VACUUM ANALYZE"))
 
 
 def _measured(options: argparse.Namespace) -> Iterator[Figures]:
@@ -294,8 +315,9 @@ def main() -> None:
             print(json.dumps(row))
             continue
         print(f"{row['database']}, {row['findings']:,} findings, ms")
-        for key in ("ask_p50", "ask_p95", "floor_p50", "floor_p95", "parse_p50", "parse_p95", "words_ms"):
-            print(f"  {key:10} {row[key]}")
+        for key in row:
+            if key not in ("database", "findings", "wrong", "worst"):
+                print(f"  {key:15} {row[key]}")
         above = options.profile if options.profile is not None else found.each[7][0]
         for took, bare, question in found.each:
             if took >= above:
