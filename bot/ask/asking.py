@@ -20,7 +20,7 @@ class Asking(Marks):
             self._take(mark)
             out.measure = out.measure if out.measure in {"late_rate"} else mark.values[0]
         how_long = self._of("how_long")
-        if not out.measure and (kinds & {"average", "median", "old"} or how_long):
+        if not out.measure and not uid and (kinds & {"average", "median", "old"} or how_long):
             self._average(kinds)
         if not out.measure and out.order and any(self._word(m.start) in _PACE for m in marks) and "closed" in kinds:
             out.measure = "mttr"  # "which team is slowest to fix"

@@ -16,6 +16,7 @@ _CLOSED_MEASURES = frozenset({"mttr", "median_ttr", "sla_rate", "late_rate"})
 
 def build(parsed: Parsed, now: datetime) -> p.PostureQuery:
     _overdue_then(parsed)
+    _possible(parsed)
     kind = p.Kind(parsed.kind or "list")
     if kind is p.Kind.DETAIL:
         return p.PostureQuery(kind=kind, uid=parsed.uid)
@@ -57,9 +58,35 @@ def build(parsed: Parsed, now: datetime) -> p.PostureQuery:
 def _overdue_then(parsed: Parsed) -> None:
     """What was closed and overdue was closed late: overdue itself is of open ones only."""
     closed = "resolved" in parsed.status or any(s.verb == "closed" for s in parsed.spans)
-    for one in parsed.filters:
+    for one in (*parsed.filters, *(parsed.part.filters if parsed.part else ())):
         if closed and one.key == "overdue" and one.condition == p.Is(field="overdue"):
             one.key, one.condition = "late", p.Is(field="fixed_late")
+
+
+_NOW = frozenset(["overdue", "overdue_days", "due_in", "due0", "age_days"])  # true of what is open now
+_THEN = frozenset(["late", "intime", "fixed_late", "fixed_in_time"])  # true of what is resolved
+
+
+def _possible(parsed: Parsed) -> None:
+    """Parts that no finding can have together, or that a figure cannot use, are asked about."""
+    keys = {f.key for f in parsed.filters if not f.negated}
+    closed = any(s.verb in ("closed", "muted") for s in parsed.spans) or {"resolved", "suppressed"} & set(parsed.status)
+    if (keys & _NOW and (keys & _THEN or closed)) or (keys & _THEN and "open" in parsed.status):
+        raise NotUnderstood("Of open findings, or of closed ones? No finding is both.")
+    for missing in (f for f in parsed.filters if isinstance(f.condition, p.Missing)):
+        field = missing.condition.field if isinstance(missing.condition, p.Missing) else ""
+        if any(isinstance(f.condition, p.In) and f.condition.field == field for f in parsed.filters):
+            raise NotUnderstood(f"No finding has a {field} and has none. Which do you mean?")
+    if parsed.kind == "trend":
+        opened = not any(s.verb in ("found", "closed", "muted") for s in parsed.spans) and not parsed.verb
+        if opened and (keys & _NOW or {"in_progress"} & set(parsed.status)):
+            raise NotUnderstood("I know what was open on a day, not what was overdue, in progress or of what age then.")
+        if parsed.of not in ("", "finding"):
+            raise NotUnderstood("I can follow the number of findings over time, not of other things.")
+    if parsed.measure in _CLOSED_MEASURES and {"open", "new", "in_progress", "suppressed"} & set(parsed.status):
+        raise NotUnderstood("Times to fix and SLA rates are of resolved findings. Which do you mean?")
+    if parsed.kind == "count" and parsed.limit:
+        raise NotUnderstood("How many of all, or a list of some? Please ask for one of them.")
 
 
 def _says(condition: p.Condition, name: str) -> bool:

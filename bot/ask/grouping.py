@@ -73,6 +73,10 @@ class Grouping(Filters):
                 if self._counts_it(mark):
                     continue
                 self._group(mark)
+        if not self.out.by and (split := next((m for m in marks if m.kind == "split"), None)):
+            run = next((r for r in self._runs() if r[0].start >= split.end), None)
+            if run:
+                self.out.by = run[0].dim  # split between misconfigurations and detections
         statuses = [m for m in marks if m.kind == "status" or m.kind in {"muted", "closed", "new"}]
         if not self.out.by and any(m.kind == "split" for m in marks) and len(statuses) > 1:
             self.out.by = "status"  # split between new and in progress
@@ -107,6 +111,19 @@ class Grouping(Filters):
             else:
                 raise NotUnderstood("The most of what? Say which: “which team has the most …”.")
         self._dedupe()
+
+    def _runs(self) -> list[list[Mark]]:
+        """Values of one kind in a row, joined by and, or, a comma."""
+        runs: list[list[Mark]] = []
+        for mark in self.marks:
+            if mark.kind not in {"value", "product", "framework"} or mark.dim not in GROUPS:
+                continue
+            joined = runs and runs[-1][0].dim == mark.dim and 0 <= mark.start - runs[-1][-1].end <= 2
+            if joined and all(m.kind in {"and", "or"} for m in self._between(runs[-1][-1], mark)):
+                runs[-1].append(mark)
+            else:
+                runs.append([mark])
+        return [run for run in runs if len(run) > 1]
 
     def _one_group(self, noun: Mark, marks: list[Mark]) -> None:
         """``by team and severity`` is asked back."""

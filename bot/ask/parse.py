@@ -81,6 +81,8 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             beside = any(m.dim == mark.dim and m is not mark and abs(m.start - mark.start) <= 4 for m in self.marks)
             if not beside and COUNTED.get(mark.dim) != self.out.of:
                 raise NotUnderstood(f"What about the {mark.said}? Please say it another way.")
+        if self.out.kind == "list" and not self.out.by and (split := self._of("split")):
+            raise NotUnderstood(f"“{split[0].said}” by what? Say by team, by severity …")
         if not self.out.measure and (middling := self._of("average", "median", "old")):
             raise NotUnderstood(f"“{middling[0].said}” of what? I know ages and times to fix.")
 

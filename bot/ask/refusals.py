@@ -83,6 +83,15 @@ _SAID_LATER = re.compile(
     r"remediate|escalate|notify|dismiss|mark)\s+\w",
     re.IGNORECASE,
 )
+# "can we get the criticals closed": to have it done. With a time behind it, it asks for what was done.
+_CAUSED = re.compile(
+    r"^(?:(?:can|could|would|will|shall|please|pls|kindly|i want to|i'd like to|let'?s|we need to)\b[\s,]*)+"
+    r"(?:(?:we|you|i|someone|somebody)\b\s*)?(?:please\s+)?(?:get|have)\b(?!.*\b(?:list|number|count|overview|figures?)\b)"
+    r".+\b(?:closed|fixed|resolved|suppressed|muted|patched|deleted|approved|exported|remediated|dismissed|escalated|sent|"
+    r"reassigned|reopened|removed|encrypted)\b\s*(?:please|pls|now|asap|today|off|out|down|up|right away|immediately|"
+    r"for (?:me|us))*\W*$",
+    re.IGNORECASE,
+)
 _SECRET = re.compile(
     r"\b(?:show|print|give|reveal|list|dump|display|tell)\b[^.?!]{0,20}\b(?:every|all|your|the|any|our) secrets?\b"
     r"(?! in\b| found\b)|"
@@ -154,6 +163,7 @@ def order(text: str) -> bool:
             or _ORDER_BARE.match(said)
             or _ORDER_LATER.search(said)
             or _HANDED.match(said)
+            or _CAUSED.match(said)
             or _SAID_LATER.search(said)
         ):
             return True

@@ -132,6 +132,11 @@ class States(Filters):
             at_end = mark.data.start == mark.data.end
             if name == "found" and at_end and any(m.values == ("open",) for m in statuses):
                 name = "open"  # "reported by Wiz and open at the end of October"
+            if not name and statuses and mark.data.day and "open" in self.out.status:
+                if any(m.kind == "endofday" for m in self.marks):
+                    name = "open"
+                elif self._word(mark.start) == "on" and not self._past_tense():
+                    raise NotUnderstood(f"Open at the end of {mark.data.said}, or found then and still open?")
             if not name and (at_end or (statuses and self._past_tense())):
                 name = "open"
             if name != "open" and mark.data.start == mark.data.end:
