@@ -55,6 +55,7 @@ class Tenant(Connector):
         super().__init__()
         self.people = {member: IDS[name] for name, member in MEMBERS.items()}
         self.looked: list[str] = []
+        self.refuses: set[str] = set()  # paths that Teams says no to: the app is not installed there
 
     async def _take(self, request: web.Request) -> web.Response:
         if "/members/" in request.path:
@@ -64,6 +65,8 @@ class Tenant(Connector):
                 return web.json_response({"error": {"code": "MemberNotFoundInConversation"}}, status=404)
             found = {"id": member, "aadObjectId": self.people[member], "userRole": "user", "tenantId": TENANT}
             return web.json_response(found)
+        if request.path.removeprefix("/emea") in self.refuses:
+            return web.json_response({"error": {"code": "BotNotInConversationRoster"}}, status=403)
         return await super()._take(request)
 
 
