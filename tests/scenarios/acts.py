@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from .script import MINE, Home, Meanwhile, Press, Say, Scenario, Send, Type, step
+from .script import ANSWER, DIGEST, GLASS, Home, Meanwhile, Press, Say, Scenario, Send, Type, step
 
-SCENARIOS: tuple[Scenario, ...] = (
+INLINE = "Slack marks the input in the open dialog; Teams, which cannot, says the same in words"
+UNDER = "What is said in Teams stands above the card or list as it is now, since it replaces what was shown"
+HOME = "Slack has a Home tab, Teams a command of that name"
+QUOTED = "A command of Slack is not seen in the channel, so its answer repeats the question; Teams shows what was typed"
+PREFACE = "Teams has opened a stream for the answer by then, and a stream needs a sentence"
+
+DECISIONS = (
     Scenario(
         "approve",
         "A fix is asked for, refused to the one who asked, approved with a reason, carried out, undone.",
@@ -24,5 +30,239 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
         {"bucket": "undone"},
     ),
+    Scenario(
+        "quorum",
+        "Two approvers who type the number: a wrong one, a vote withdrawn, an old form, a repeated delivery.",
+        (
+            step("olivia", Press("review", "keys"), Send({"choice": "ask", "reason": "audit"}), says="You asked"),
+            step("alice", Press("review", "keys"), Send({"choice": "approve", "confirm": "3"}),
+                 says="Please type 2 the number of resources that change", differs=INLINE),
+            step("alice", Press("review", "keys"), Send({"choice": "approve", "confirm": "2"}),
+                 says="Your approval is counted 1 more needed", twice=True),
+            step("alice", Press("review", "keys"), Send({"choice": "withdraw"}), says="Your vote is withdrawn"),
+            step("olivia", Press("review", "keys"), Press("why"), says="You cannot approve this"),
+            step("bob", Press("review", "keys"), Send({"choice": "approve", "confirm": "2", "reason": "read"}),
+                 says="1 more needed"),
+            step("alice", Press("review", "keys"), Send({"choice": "approve", "confirm": "2"}),
+                 says="Approved The fix starts now"),
+        ),
+        {"keys": "fixed"},
+    ),
+    Scenario(
+        "stale",
+        "The cloud changes under a request: nothing is changed, it is asked anew, and an old form is refused.",
+        (
+            step("olivia", Press("review", "keys"), Send({"choice": "ask", "reason": "audit"}), says="You asked"),
+            step("alice", Press("review", "keys"), Send({"choice": "approve", "confirm": "2"}), says="1 more needed"),
+            step("alice", Press("review", "keys"), says="Your decision"),
+            Meanwhile("by hand"),
+            step("bob", Press("review", "keys"), Send({"choice": "approve", "confirm": "2"}), says="Approved"),
+            step("alice", Send({"choice": "withdraw"}), stay=True, differs=UNDER),
+            step("alice", Press("review", "keys"), Send({"choice": "approve", "confirm": "2"}), says="1 more needed"),
+            step("bob", Press("review", "keys"), Send({"choice": "approve", "confirm": "2"}), says="Approved"),
+        ),
+        {"keys": "fixed"},
+    ),
+    Scenario(
+        "no",
+        "A rejection without and with a reason, a request taken back, one that runs out, a form sent after that.",
+        (
+            step("carol", Press("review", "shop"), Send({"choice": "ask", "reason": "please"}), says="You asked"),
+            step("bob", Press("review", "shop"), Send({"choice": "reject"}), says="Please say why you reject it",
+                 differs=INLINE),
+            step("bob", Press("review", "shop"), Send({"choice": "reject", "reason": "the shop serves from it"}),
+                 says="Rejected nothing is changed"),
+            step("carol", Press("review", "payments"), Send({"choice": "ask"}), says="You asked"),
+            step("carol", Press("review", "payments"), Send({"choice": "cancel"}), says="Your request is taken back"),
+            step("carol", Press("review", "bucket"), Send({"choice": "ask"}), says="You asked"),
+            step("alice", Press("review", "bucket"), says="Your decision"),
+            Meanwhile("hours", 5),
+            Meanwhile("expire"),
+            step("alice", Send({"choice": "approve"}), stay=True, says="this request is already expired",
+                 differs=UNDER),
+        ),
+        {"shop": "open", "payments": "open", "bucket": "open"},
+    ),
+    Scenario(
+        "steward",
+        "Passed on and snoozed, each with a reason; who may not is told why; what was snoozed comes back.",
+        (
+            step("nora", Press("not_mine", "payments"), lent="carol", says="this account is not bound to a person"),
+            step("oscar", Press("snooze", "payments"), lent="carol", says="guests may look and nothing else"),
+            step("carol", Press("not_mine", "payments"), Send({"to": "web", "reason": "the shop's bucket"}),
+                 says="Web shop"),
+            step("olivia", Press("not_mine", "topic"), Send({"to": "-", "reason": "nobody knows it"})),
+            step("olivia", Press("snooze", "bucket"), Send({"days": "7", "reason": "after the release"}), twice=True,
+                 says="Put off until"),
+            Meanwhile("hours", 24 * 8),
+            Meanwhile("wake"),
+            step("olivia", Press("snooze", "keys"), Send({"days": "1", "reason": "tomorrow"}), says="Put off until"),
+        ),
+        {"bucket": "open", "keys": "snoozed"},
+    ),
+    Scenario(
+        "glass",
+        "The glass is broken with a wrong and the right word, over a request and alone, and reviewed both ways.",
+        (
+            step("carol", Press("review", "keys"), Send({"choice": "ask", "reason": "audit"}), says="You asked"),
+            step("bob", Press("review", "keys"), Press("glass"), Send({"reason": "leak", "word": "break"}),
+                 says="exactly so", differs=INLINE),
+            step("bob", Press("review", "keys"), Press("glass"),
+                 Send({"reason": "the key leaked", "word": "BREAK GLASS"}), says="The glass is broken"),
+            step("bob", Press("glass_ok", GLASS), says="who broke the glass cannot review it"),
+            step("alice", Press("glass_ok", GLASS), Send({"comment": "there was no time"}),
+                 says="Your review is kept justified"),
+            step("olivia", Press("undo", "keys"), Press("glass"),
+                 Send({"reason": "it was the wrong key", "word": "BREAK GLASS"}), says="The glass is broken"),
+            step("alice", Press("glass_bad", GLASS), Send({"comment": "this could wait"}),
+                 says="Your review is kept not justified"),
+            step("carol", Type("status"), says="Status"),
+        ),
+        {"keys": "undone"},
+    ),
+    Scenario(
+        "freeze",
+        "A freeze stops an approval and ends; who may not freeze is told.",
+        (
+            step("carol", Type("freeze env:dev I like it cold"), says="no policy lets Carol Chen"),
+            step("alice", Type("freeze env:dev incident 12"), says="Frozen", twice=True),
+            step("bob", Type("freeze"), says="Frozen env dev by Alice Anderson incident 12"),
+            step("carol", Press("review", "bucket"), Send({"choice": "ask"}), says="You asked"),
+            step("bob", Press("review", "bucket"), says="changes are frozen"),
+            step("bob", Type("why {bucket}"), says="changes are frozen"),
+            step("bob", Type("unfreeze env:dev"), says="No longer frozen"),
+            step("bob", Press("review", "bucket"), Send({"choice": "approve"}), says="Approved"),
+        ),
+        {"bucket": "fixed"},
+    ),
 )  # fmt: skip
-__all__ = ["MINE", "SCENARIOS", "Home", "Meanwhile", "Say", "Type"]
+
+READING = (
+    Scenario(
+        "looking",
+        "Lists, pages, the home page and help; a fix is reviewed from each of them.",
+        (
+            step("carol", Type("help"), says="Commands", differs=HOME),
+            step("carol", Type("findings open"), Press("page", label="Next"), says="21 to 40 are shown"),
+            step("carol", Press("page", label="Previous"), stay=True, says="1 to 20 are shown"),
+            step("carol", Type("findings colour:red"), ),
+            step("carol", Type("mine"), Press("details"), says="What the source advises"),
+            step("olivia", Type("fix {payments}"), Send({"choice": "ask", "reason": "typed"}), says="You asked"),
+            step("olivia", Type("fix"), says="Fix what"),
+            step("alice", Home(), Press("review"), Send({"choice": "approve", "reason": "from home"}),
+                 says="Approved"),
+            step("alice", Home(), Press("ask_prompt")),
+            step("alice", Type("delegations"), says="Nobody votes in another s stead"),
+            step("bob", Press("details", DIGEST), says="What the source advises"),
+            Meanwhile("hours", 22),
+            Meanwhile("daily"),
+        ),
+        {"payments": "fixed"},
+    ),
+    Scenario(
+        "asking",
+        "Questions alone and under a card, their check, more rows, a thumb up, a thumb down with a comment.",
+        (
+            step("carol", Say("how many criticals are open in prod?"), Press("ask_check"),
+                 says="Computed again the answer is the same"),
+            step("carol", Say("list all open findings"), Press("ask_more"), Press("ask_page", label="Next"),
+                 says="Computed now with your rights"),
+            step("carol", Say("open findings by owner"), Press("ask_feedback", ANSWER, "Good"), says="Thank you"),
+            step("carol", Say("how many findings are open?"), Press("ask_feedback", ANSWER, "Bad"),
+                 Send({"comment": "I meant causes"}), says="Thank you"),
+            step("bob", Say("why is this P1?", under="shop")),
+            step("bob", Say("what is the weather?")),
+            step("carol", Type("ask open findings by owner"), differs=QUOTED),
+            step("oscar", Say("how many criticals are open?"), says="guests may not ask", differs=PREFACE),
+        ),
+        {},
+    ),
+)  # fmt: skip
+
+GOVERNING = (
+    Scenario(
+        "standing",
+        "Pre-approved by two, fires alone, is listed and revoked.",
+        (
+            step("alice", Press("review", "bucket"), Press("pre_approve"),
+                 Send({"cap": "1", "days": "7", "reason": "nobody serves from dev"}), says="1 more must grant it"),
+            step("carol", Type("standing"), says="1 grant missing before anything runs"),
+            step("bob", Type("standing"), Press("standing_confirm"), says="Pre approved sa", differs=UNDER),
+            Meanwhile("standings"),
+            step("carol", Press("details", "bucket"), says="Fixed under standing approval"),
+            step("bob", Type("standing"), Press("standing_revoke"), says="is revoked nothing more runs under it",
+                 differs=UNDER),
+            step("alice", Type("standing all"), says="Revoked"),
+            step("alice", Type("standing nonsense"), says="I do not know"),
+        ),
+        {"bucket": "fixed"},
+    ),
+    Scenario(
+        "rules",
+        "A suppression rule is written in the form and by words, shown, activated, and ended.",
+        (
+            step("carol", Type("rules"), Press("rule_new"),
+                 Send({"name": "Scratch", "environment": "dev", "rule": "kms_*", "days": "7", "reason": "throwaway"}),
+                 says="Scratch watches", differs=UNDER),
+            step("carol", Type("rules"), Press("rule_show"), says="would hide"),
+            step("alice", Type("rules"), Press("rule_activate"), says="is active and hides", differs=UNDER),
+            step("bob", Type("rules hidden"), says="Hidden findings"),
+            step("carol", Type('rules new "Old tables" rule:dynamodb_* env:dev 7d they are copies')),
+            step("alice", Type("rules"), Press("rule_end", label="Scratch"), says="what it hid is open again",
+                 differs=UNDER),
+            step("bob", Type("rules all")),
+        ),
+        {"devkeys": "open"},
+    ),
+    Scenario(
+        "regroup",
+        "A cause is split, another merged, and the merge taken back; who may not is told.",
+        (
+            step("nora", Press("details", "keys"), Press("regroup"), says="this account is not bound to a person"),
+            step("olivia", Press("details", "keys"), Press("regroup"),
+                 Send({"do": "~23a58b49", "reason": "another team's key"})),
+            step("carol", Press("details", "payments"), Press("regroup"),
+                 Send({"do": "m:{shop}", "reason": "one change fixes both"})),
+            step("bob", Press("details", "shop"), Press("regroup"), Send({"do": "~Take", "reason": "two owners"})),
+        ),
+        {"payments": "open", "shop": "open"},
+    ),
+    Scenario(
+        "witnesses",
+        "Two sources tell of one problem: told apart, and what a third word says is joined.",
+        (
+            step("nora", Press("details", "shop"), Press("split"), says="this account is not bound to a person"),
+            step("carol", Press("details", "shop"), Press("split", label="OCSF")),
+            step("olivia", Press("details", "shop"), Press("merge")),
+            step("carol", Press("details", "shop"), says="witnesses of one problem"),
+        ),
+        {"shop": "open"},
+    ),
+    Scenario(
+        "prose",
+        "A model's text on a card: why it says so, and what two people think of it.",
+        (
+            step("carol", Press("details", "bucket"), Press("prose_why"), says="What it answered"),
+            step("carol", Press("details", "bucket"), Press("prose_good"), says="helpful"),
+            step("bob", Press("details", "bucket"), Press("prose_bad"), says="helpful"),
+        ),
+        {},
+    ),
+    Scenario(
+        "stead",
+        "Somebody votes in another's stead, until it is taken back.",
+        (
+            step("alice", Type("delegate @carol 7d env:dev holiday"), says="Carol Chen", differs=UNDER),
+            step("carol", Type("delegations"), says="1 delegation in force"),
+            step("olivia", Press("review", "bucket"), Send({"choice": "ask"}), says="You asked"),
+            step("carol", Press("review", "bucket"), Send({"choice": "approve", "reason": "for Alice"}),
+                 says="Approved"),
+            step("alice", Type("delegations"), Press("revoke"), says="no longer votes", differs=UNDER),
+            step("bob", Type("delegate @olivia 1d later"), says="Olivia Owens may vote in your stead", differs=UNDER),
+            step("bob", Type("undelegate @olivia"), says="no longer votes in your stead", differs=UNDER),
+        ),
+        {"bucket": "fixed"},
+    ),
+)  # fmt: skip
+
+SCENARIOS: tuple[Scenario, ...] = (*DECISIONS, *GOVERNING, *READING)

@@ -34,6 +34,8 @@ LEFT_OUT = {
     "answers.thread": "the place of a conversation",
     "conversations": "what a place was talking about, by the place's own id",
 }
+_NEXT = re.compile(r"What next ")  # a dialog of Teams closes with sentences, where a notice has headings
+_HEAD = re.compile(r"(?<=head )[0-9a-f]{16}")  # of the ledger, see ledger.hash
 _MADE = re.compile(r"\b([a-z]{1,8})-([0-9a-hj-km-np-tv-z]{10,26})\b")  # ids that are made from a click
 
 
@@ -85,6 +87,8 @@ def tables(conn: Connection, names: Names) -> dict[str, list[dict[str, Any]]]:
         if table.name in LEFT_OUT:
             continue
         rows = conn.execute(text(f'SELECT * FROM "{table.name}" ORDER BY rowid')).mappings().all()
+        if table.name == "outbox":  # a private word goes to the account through which the person acts
+            rows = [{**row, "platform": "@"} if row["kind"] == "direct" else row for row in rows]
         found[table.name] = [
             {k: _plain(v, names) for k, v in row.items() if f"{table.name}.{k}" not in LEFT_OUT} for row in rows
         ]
@@ -121,15 +125,19 @@ def posts(run: Run, names: Names) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {"slack": {}, "teams": {}}
     places = {channel_of(name): name for name in _CHANNELS.values()}
     for (channel, _), message in run.lab.slack.messages.items():
-        if channel in _CHANNELS and message["thread_ts"] != "stream":
-            _add(found["slack"], _CHANNELS[channel], words.of_slack(message, NAMES), names)
+        if channel in _CHANNELS and not message["answer"]:
+            _add(found["slack"], _CHANNELS[channel], words.of_slack(message, NAMES, buttons=False), names)
     for (place, _), kept in run.lab.tenant.messages.items():
-        if place in places:
+        if place in places and not kept["answer"]:
             content = kept["activity"]["attachments"][0]["content"]
-            _add(found["teams"], places[place], words.of_teams(content), names)
+            _add(found["teams"], places[place], words.of_teams(content, buttons=False), names)
     return found
+
+
+def spoken(said: list[str], names: Names) -> list[str]:
+    return _NEXT.sub("", _HEAD.sub("@", names(" ".join(said)))).split(" ")
 
 
 def _add(found: dict[str, list[str]], place: str, said: list[str], names: Names) -> None:
     number = sum(key.startswith(f"{place} ") for key in found)
-    found[f"{place} {number}"] = [names(word) for word in said]
+    found[f"{place} {number}"] = spoken(said, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .compare import Names, Outcome, outcome
+from .compare import Names, Outcome, outcome, spoken
 from .script import Meanwhile, Scenario, Step
 from .slack_driver import SlackDriver
 from .teams_driver import TeamsDriver
@@ -39,12 +39,15 @@ async def play(lab: Lab, scenario: Scenario, way: str) -> Played:
             platform = last[step.who] if step.stay else WAYS[way](number)
             number += not step.stay
             last[step.who] = platform
-            heard.append((platform, await _step(run, drivers[platform], step)))
+            lab.slack.answering = lab.tenant.answering = True
+            said = await _step(run, drivers[platform], step)
+            lab.slack.answering = lab.tenant.answering = False
+            heard.append((platform, step.says.split() if step.differs else said))
             run.services.clock.pass_(seconds=30)
             await run.services.settle()
         made = await outcome(run)
         names = Names()
-        made.heard = [(platform, [names(word) for word in said]) for platform, said in heard]
+        made.heard = [(platform, spoken(said, names)) for platform, said in heard]
         return Played(made, {name: driver.pressed for name, driver in drivers.items()})
 
 
@@ -52,7 +55,8 @@ async def _step(run: Run, driver: Driver, step: Step) -> list[str]:
     shown = None
     for position, move in enumerate(step.moves):
         try:
-            shown = await driver.act(step.who, move, twice=step.twice and position == len(step.moves) - 1)
+            last = position == len(step.moves) - 1
+            shown = await driver.act(step.who, move, twice=step.twice and last, lent=step.lent)
         except AssertionError as error:
             raise AssertionError(f"{driver.platform}: {step.who}, {move}: {error}") from error
     said = shown.words if shown is not None else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MINE, GLASS, DIGEST, ANSWER = "what I was shown last", "the loud message", "the digest", "my answer in the thread"
 
@@ -24,7 +25,8 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """The form that was shown last, filled in. What is not named keeps the value the form came with."""
+    """The form that was shown last, filled in. What is not named keeps the value the form came with; "~words" is the
+    choice whose label holds them."""
 
     answers: Mapping[str, str] = field(default_factory=dict)
 
@@ -63,18 +65,22 @@ Move = Press | Send | Type | Say | About | Home
 @dataclass(frozen=True, slots=True)
 class Step:
     """``says``: words that the answer to the last move holds on every platform. ``stay``: on the platform where this
-    person acted last, since a form lies open there. ``twice``: the platform delivers the last move once more."""
+    person acted last, since a form lies open there. ``twice``: the platform delivers the last move once more.
+    ``differs``: why the platforms word this answer differently; what ``says`` names is still the same. ``lent``: whose
+    button is pressed where the platform shows this person none: a press made by hand."""
 
     who: str
     moves: tuple[Move, ...]
     says: str = ""
     stay: bool = False
     twice: bool = False
+    differs: str = ""
+    lent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
-    """``what``: "minutes", "hours", "standings", "expire", "scan", "daily", "wake"."""
+    """``what``: "minutes", "hours", "standings", "expire", "scan", "daily", "wake", "by hand"."""
 
     what: str
     number: float = 0
@@ -90,5 +96,5 @@ class Scenario:
     ends: Mapping[str, str] = field(default_factory=dict)
 
 
-def step(who: str, *moves: Move, says: str = "", stay: bool = False, twice: bool = False) -> Step:
-    return Step(who, moves, says, stay, twice)
+def step(who: str, *moves: Move, says: str = "", **more: Any) -> Step:
+    return Step(who, moves, says, **more)

@@ -53,8 +53,8 @@ class SlackDriver:
         self.mine: dict[str, Shown] = {}
         self.pressed: set[str] = set()  # what was exercised: action.review, submit.review, command.freeze …
 
-    async def act(self, who: str, move: Move, *, twice: bool = False) -> Shown | None:
-        """What the person is shown in the end; None for nothing."""
+    async def act(self, who: str, move: Move, *, twice: bool = False, lent: str = "") -> Shown | None:
+        """What the person is shown in the end; None for nothing. ``lent``: in Slack everybody has the same buttons."""
         log = self._run.lab.slack.log
         log.clear()
         person = PEOPLE[who]
@@ -62,6 +62,7 @@ class SlackDriver:
             case Press():
                 answer = await self._press(person, await self._see(person, move.on), move, twice)
             case Send():
+                move = Send({k: v.format(**self._run.lab.causes) for k, v in move.answers.items()})
                 answer = await self._send(person, move, twice)
             case Type():
                 answer = await self._type(person, move.text, twice)
@@ -253,8 +254,11 @@ def filled(blocks: Any, move: Send) -> dict[str, Any]:
             assert len(value or "") <= element["max_length"]
             state: dict[str, Any] = {"value": value}
         else:
-            wanted = left.pop(name, (element.get("initial_option") or {}).get("value"))
-            chosen = next((each for each in element["options"] if each["value"] == wanted), None)
+            wanted = left.pop(name, (element.get("initial_option") or {}).get("value")) or ""
+            named = wanted[1:] if wanted.startswith("~") else None
+            chosen = next(
+                (o for o in element["options"] if o["value"] == wanted or (named and named in o["text"]["text"])), None
+            )  # fmt: skip
             assert chosen, f"{name}: {wanted!r} is not offered, but {[o['value'] for o in element['options']]}"
             state = {"selected_option": {"text": chosen["text"], "value": chosen["value"]}}
         values[name] = {element["action_id"]: {"type": element["type"], **state}}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cards.adaptive import KEY
+from cards.adaptive import VERB
 from cards.lint_adaptive import problems
 from handlers.teams.payloads import origin_of
 from tests.unit.teams.world import APP, TENANT
@@ -18,6 +18,7 @@ from . import words
 from .script import ANSWER, DIGEST, GLASS, MINE, About, Home, Move, Press, Say, Send, Type
 from .world import PEOPLE, Person, Run
 
+US = {"type": "mention", "text": "<at>Gatehouse</at>", "mentioned": {"id": f"28:{APP}", "name": "Gatehouse"}}
 CARD = "application/vnd.microsoft.card.adaptive"
 
 
@@ -30,10 +31,12 @@ class Shown:
     message: str = ""
     root: str = ""
     text: str = ""
+    dialog: bool = False
 
     @property
     def words(self) -> list[str]:
-        return words.of_teams(self.card) if self.card else words.words(iter([self.text]))
+        """The text of a message or the heading of a dialog stands above the card."""
+        return words.words(iter([self.text])) + words.of_teams(self.card)
 
     @property
     def said(self) -> str:
@@ -48,14 +51,15 @@ class TeamsDriver:
         self.mine: dict[str, Shown] = {}
         self.pressed: set[str] = set()
 
-    async def act(self, who: str, move: Move, *, twice: bool = False) -> Shown | None:
+    async def act(self, who: str, move: Move, *, twice: bool = False, lent: str = "") -> Shown | None:
         log = self._run.lab.tenant.log
         log.clear()
         person = PEOPLE[who]
         match move:
             case Press():
-                shown = await self._press(person, move, twice)
+                shown = await self._press(person, move, twice, lent)
             case Send():
+                move = Send({k: v.format(**self._run.lab.causes) for k, v in move.answers.items()})
                 shown = await self._send(person, move, twice)
             case Type():
                 shown = await self._type(person, move.text, twice)
@@ -72,16 +76,34 @@ class TeamsDriver:
     # --- what is seen ------------------------------------------------------------------------------------------------
 
     async def _see(self, person: Person, on: str) -> Shown:
+        """What this person sees there: their own card, where Teams is told to ask for it."""
         if on in {MINE, ANSWER}:
             return self.mine[person.key]
         kind = {GLASS: "glass", DIGEST: "digest"}.get(on, "cause")
         subject = self._run.lab.causes[on] if kind == "cause" else ""
         place, message = await self._run.posted(kind, subject, "teams")
-        return _shown(self._run.lab.tenant.messages[place, message])
+        shown = _shown(self._run.lab.tenant.messages[place, message])
+        refresh = shown.card.get("refresh") or {}
+        if person.member not in refresh.get("userIds", ()):
+            return shown
+        self.pressed.add("refresh")
+        return await self._execute(person, shown, refresh["action"], {}, trigger="automatic") or shown
+
+    async def _find(self, person: Person, move: Press, lent: str) -> tuple[Shown, dict[str, Any]]:
+        """The card with the button: what is seen, what "Show my actions" shows, or what ``lent`` sees, by a forger."""
+        seen = await self._see(person, move.on)
+        own = next((a for a in _actions(seen.card) if _verb(a) == "actions"), None)
+        if own is not None and not _named(seen.card, move):
+            self.pressed.add("action.actions")
+            seen = await self._execute(person, seen, own, {}) or seen
+        if lent and not _named(seen.card, move):
+            return await self._find(PEOPLE[lent], move, "")
+        return seen, button(seen.card, move)
 
     def _heard(self, person: Person) -> Shown | None:
-        """The last message in the chat with this person: nothing else is answered to what is typed."""
-        mine = [each for each in self._run.lab.tenant.log if each["place"] == person.chat]
+        """The last message: in the chat with this person, else in the thread where it was asked."""
+        log = self._run.lab.tenant.log
+        mine = [each for each in log if each["place"] == person.chat] or log
         return _shown(mine[-1]) if mine else None
 
     # --- acting ------------------------------------------------------------------------------------------------------
@@ -96,6 +118,8 @@ class TeamsDriver:
             "conversation": {"conversationType": "personal", "id": person.chat, "tenantId": TENANT},
             "channelData": {"tenant": {"id": TENANT}}, "locale": "en-US",
         }  # fmt: skip
+        if person.client:
+            made["entities"] = [{"type": "clientInfo", "platform": person.client, "locale": "en-US"}]
         if seen is not None and seen.place != person.chat:
             root = seen.root or seen.message
             made["conversation"] = {
@@ -105,9 +129,8 @@ class TeamsDriver:
             made["channelData"] |= {"channel": {"id": seen.place}, "team": {"id": "19:team@thread.tacv2"}}
         return made
 
-    async def _press(self, person: Person, move: Press, twice: bool) -> Shown | None:
-        seen = await self._see(person, move.on)
-        action = button(seen.card, move)
+    async def _press(self, person: Person, move: Press, twice: bool, lent: str) -> Shown | None:
+        seen, action = await self._find(person, move, lent)
         self.pressed.add(f"action.{move.verb}")
         given: dict[str, str] = {}
         if action.get("associatedInputs") != "none":
@@ -118,29 +141,52 @@ class TeamsDriver:
         seen = self.mine[person.key]
         found = [a for a in seen.card.get("actions", ()) if a.get("associatedInputs") != "none"]
         assert found, f"{person.key} has no form that could be sent: {seen.said[:300]}"
-        self.pressed.add(f"submit.{found[0]['verb'].removeprefix('gh.')}")
+        self.pressed.add(f"submit.{_verb(found[0])}")
         return await self._execute(person, seen, found[0], filled(seen.card, move), twice)
 
     async def _execute(
-        self, person: Person, seen: Shown, action: Mapping[str, Any], given: Mapping[str, str], twice: bool
-    ) -> Shown | None:
+        self, person: Person, seen: Shown, action: Mapping[str, Any], given: Mapping[str, str], twice: bool = False,
+        *, trigger: str = "manual",
+    ) -> Shown | None:  # fmt: skip
         data = {**action["data"], **given}
+        if action["type"] == "Action.Submit":
+            return await self._dialog(person, seen, data, twice)
         executed = {"type": "Action.Execute", "title": action["title"], "verb": action["verb"], "data": data}
         what = self._activity(person, "invoke", seen) | {
             "name": "adaptiveCard/action", "replyToId": seen.message,
-            "value": {"action": executed, "trigger": "manual"},
+            "value": {"action": executed, "trigger": trigger},
         }  # fmt: skip
-        answers = [await self._come(copy.deepcopy(what)) for _ in range(1 + twice)]
-        body = answers[0]
+        body, *_ = [await self._come(copy.deepcopy(what)) for _ in range(1 + twice)]
         assert body["statusCode"] == 200, body
         if body["type"] != CARD:
-            return Shown({}, seen.place, seen.message, seen.root, str(body["value"]))
+            await self._run.services.desk.drain()
+            return self._heard(person) or Shown({}, seen.place, seen.message, seen.root, str(body["value"]))
         assert problems(body["value"]) == []
         return Shown(body["value"], seen.place, seen.message, seen.root)
 
+    async def _dialog(self, person: Person, seen: Shown, data: dict[str, Any], twice: bool) -> Shown | None:
+        """A dialog is asked for, or sent from; it closes, or shows the next card."""
+        opens = (data.get("msteams") or {}).get("type") == "task/fetch"
+        assert opens or seen.dialog, "an Action.Submit outside of a dialog is a message that nobody reads"
+        what = self._activity(person, "invoke", seen) | {
+            "name": "task/fetch" if opens else "task/submit", "replyToId": seen.message,
+            "value": {"data": data, "context": {"theme": "default"}},
+        }  # fmt: skip
+        self.pressed.add(what["name"])
+        answer, *_ = [await self._come(copy.deepcopy(what)) for _ in range(1 + twice)]
+        task = answer.get("task")
+        assert task, answer
+        if task["type"] == "message":
+            return Shown({}, seen.place, seen.message, seen.root, task["value"])
+        card = task["value"]["card"]["content"]
+        assert problems(card) == []
+        title = "" if any(each.get("style") == "heading" for each in card["body"]) else task["value"]["title"]
+        return Shown(card, seen.place, seen.message, seen.root, title, dialog=True)
+
     async def _type(self, person: Person, text: str, twice: bool) -> Shown | None:
         self.pressed.add(f"command.{text.split(' ')[0]}")
-        what = self._activity(person, "message", None)
+        in_channel = await self._see(person, "keys") if "@" in text else None  # people are mentioned where they are
+        what = self._activity(person, "message", in_channel)
         entities: list[dict[str, Any]] = []
 
         def mention(found: re.Match[str]) -> str:
@@ -149,8 +195,10 @@ class TeamsDriver:
             entities.append({"type": "mention", "text": said, "mentioned": {"id": other.member, "name": other.name}})
             return said
 
-        what["text"] = re.sub(r"@(\w+)", mention, text.format(**self._run.lab.causes))
-        what["entities"] = entities
+        said = re.sub(r"@(\w+)", mention, text.format(**self._run.lab.causes))
+        what["text"] = f"<at>Gatehouse</at> {said}" if in_channel else said
+        entities += [US] if in_channel else []
+        what["entities"] = [*what.get("entities", ()), *entities]
         for _ in range(1 + twice):
             await self._come(copy.deepcopy(what))
         return self._heard(person)
@@ -159,8 +207,8 @@ class TeamsDriver:
         seen = await self._see(person, move.under) if move.under else None
         self.pressed.add("command.ask")
         what = self._activity(person, "message", seen)
-        us = {"type": "mention", "text": "<at>Gatehouse</at>", "mentioned": {"id": f"28:{APP}", "name": "Gatehouse"}}
-        what |= {"text": f"<at>Gatehouse</at> {move.text}", "entities": [us]} if move.under else {"text": move.text}
+        what["text"] = f"<at>Gatehouse</at> {move.text}" if move.under else move.text
+        what["entities"] = [*what.get("entities", ()), *([US] if move.under else [])]
         for _ in range(1 + twice):
             await self._come(copy.deepcopy(what))
         return self._heard(person)
@@ -190,17 +238,26 @@ def _parts(elements: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _actions(card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    inside = [a for part in _parts(card.get("body", ())) if part["type"] == "ActionSet" for a in part["actions"]]
-    return [a for a in [*inside, *card.get("actions", ())] if a["type"] == "Action.Execute"]
+    sets = [part for part in _parts(card.get("body", ())) if part.get("type") == "ActionSet"]
+    inside = [action for part in sets for action in part["actions"]]
+    return [a for a in [*inside, *card.get("actions", ())] if a["type"] in {"Action.Execute", "Action.Submit"}]
+
+
+def _verb(action: Mapping[str, Any]) -> str:
+    return str(action.get("verb") or action["data"][VERB]).split(".")[1]
+
+
+def _named(card: Mapping[str, Any], move: Press) -> list[dict[str, Any]]:
+    return [
+        a for a in _actions(card)
+        if _verb(a) == move.verb and move.label in f"{a['title']} {a.get('tooltip', '')}"
+    ]  # fmt: skip
 
 
 def button(card: Mapping[str, Any], move: Press) -> dict[str, Any]:
-    def called(action: Mapping[str, Any]) -> str:
-        return f"{action['title']} {action.get('tooltip', '')}"
-
-    found = [a for a in _actions(card) if a["verb"].split(".")[1] == move.verb and move.label in called(a)]
-    there = sorted({a["verb"] for a in _actions(card)})
-    assert found, f"there is no button {move.verb} {move.label!r}; there are {there}: {words.of_teams(card)[:80]}"
+    found, there = _named(card, move), sorted({_verb(a) for a in _actions(card)})
+    seen = words.of_teams(card)[:80]
+    assert found, f"there is no button {move.verb} {move.label!r}; there are {there}: {seen}"
     return found[0]
 
 
@@ -209,19 +266,18 @@ def filled(card: Mapping[str, Any], move: Send) -> dict[str, str]:
     values: dict[str, str] = {}
     left = dict(move.answers)
     for each in _parts(card.get("body", ())):
-        if not each["type"].startswith("Input."):
+        if not each.get("type", "").startswith("Input."):
             continue
         name = each["id"]
         value = left.pop(name, each.get("value", ""))
         assert value or not each.get("isRequired"), f"{name} has to be filled in before anything can be pressed"
         if each["type"] == "Input.ChoiceSet":
             offered = [choice["value"] for choice in each["choices"]]
+            if value.startswith("~"):
+                value = next((c["value"] for c in each["choices"] if value[1:] in c["title"]), value)
             assert value in offered or not value, f"{name}: {value!r} is not offered, but {offered}"
         else:
             assert len(value) <= each["maxLength"]
         values[name] = value
     assert not left, f"the form does not ask for {sorted(left)}, but for {sorted(values)}"
     return values
-
-
-__all__ = ["KEY", "Shown", "TeamsDriver", "button", "filled"]

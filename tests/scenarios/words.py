@@ -16,11 +16,13 @@ _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 
 
 def words(texts: Iterator[str]) -> list[str]:
-    """Letters and digits alone: both renderers put look-alikes for signs that would be markup on their platform."""
-    return [word for text in texts for word in _WORD.findall(unicodedata.normalize("NFKC", text))]
+    """Letters and digits alone: both renderers put look-alikes for signs that would be markup on their platform. The
+    bot's own name is left out: commands are called by it, differently (/gatehouse, @Gatehouse or not at all)."""
+    found = [word for text in texts for word in _WORD.findall(unicodedata.normalize("NFKC", text.replace("ˍ", "_")))]
+    return [word for word in found if word.lower() != "gatehouse"]
 
 
-def of_slack(payload: Json, names: Mapping[str, str]) -> list[str]:
+def of_slack(payload: Json, names: Mapping[str, str], *, buttons: bool = True) -> list[str]:
     """Of ``{"text", "blocks"}`` or a view; ``names``: user id -> name, as Slack shows a mention."""
 
     def plain(text: str) -> str:
@@ -29,7 +31,8 @@ def of_slack(payload: Json, names: Mapping[str, str]) -> list[str]:
         text = re.sub(r"[*`]", "", text)
         return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
-    return words(plain(text) for text in _slack(payload.get("blocks") or ()))
+    shown = [block for block in payload.get("blocks") or () if buttons or block["type"] != "actions"]
+    return words(plain(text) for text in _slack(shown))
 
 
 def _instant(seconds: int, time: bool) -> str:
@@ -74,9 +77,11 @@ def _slack(blocks: Any) -> Iterator[str]:
                 raise AssertionError(f"words of a block {other!r} are not known")
 
 
-def of_teams(card: Json) -> list[str]:
-    """Of an Adaptive Card without the row of buttons at its end, which sends or leaves it."""
-    return words(_plain(text) for text in _teams(card.get("body") or ()))
+def of_teams(card: Json, *, buttons: bool = True) -> list[str]:
+    """Of an Adaptive Card without the row of buttons at its end, which sends or leaves it, and without charts: what
+    they say stands in the table that is folded away under them."""
+    shown = [each for each in card.get("body") or () if buttons or each["type"] != "ActionSet"]
+    return words(_plain(text) for text in _teams(shown))
 
 
 def _plain(text: str) -> str:
@@ -100,7 +105,8 @@ def _teams(elements: Any) -> Iterator[str]:
                     yield fact["value"]
             case "ActionSet":
                 for action in each["actions"]:
-                    yield action["title"]
+                    if action["type"] != "Action.ToggleVisibility":
+                        yield action["title"]
             case "Input.Text" | "Input.ChoiceSet":
                 yield each["label"]
                 if each.get("placeholder"):
@@ -116,7 +122,7 @@ def _teams(elements: Any) -> Iterator[str]:
             case "ColumnSet":
                 for column in each["columns"]:
                     yield from _teams(column["items"])
-            case "Image":
+            case "Image" | "Chart.Line" | "Chart.HorizontalBar":
                 pass
             case other:
                 raise AssertionError(f"words of an element {other!r} are not known")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import json
 import os
 import random
 import sqlite3
@@ -37,7 +38,7 @@ from bot.sandbox.company import build
 from bot.sandbox.scan import unpack_recorded
 from bot.sandbox.world import settings_of
 from bot.settings import Settings
-from bot.store import plans
+from bot.store import model_calls, narratives, plans
 from bot.store.outbox import POSTS
 from handlers.slack.app import GatehouseApp, build_app
 from handlers.slack.connection import SlackConnection
@@ -63,6 +64,7 @@ class Person:
     teams: str  # Entra object id
     guest: bool = False
     known: bool = True
+    client: str = "Windows"  # of Teams; "" is one that does not say, so no dialogs are opened there
 
     @property
     def member(self) -> str:
@@ -74,7 +76,7 @@ class Person:
         return f"a:{self.key}"
 
 
-def _person(number: int, key: str, name: str, slack: str, **more: bool) -> Person:
+def _person(number: int, key: str, name: str, slack: str, **more: Any) -> Person:
     return Person(key, name, slack, f"{number:08d}-0000-4000-8000-00000000000{number}", **more)
 
 
@@ -83,7 +85,7 @@ PEOPLE = {
     for each in (
         _person(1, "olivia", "Olivia Owens", company_slack.OLIVIA.id),
         _person(2, "alice", "Alice Anderson", company_slack.ALICE.id),
-        _person(3, "bob", "Bob Brown", company_slack.BOB.id),
+        _person(3, "bob", "Bob Brown", company_slack.BOB.id, client=""),
         _person(4, "nora", "Nora Novak", company_slack.NORA.id, known=False),
         _person(5, "oscar", "Oscar Outside", company_slack.OSCAR.id, guest=True),
         _person(6, "carol", "Carol Chen", "U06CAROL"),
@@ -99,6 +101,7 @@ CAUSES = {
     "topic": ("sns-remove-public-policy", "prod", "payments"),
     "tables": ("dynamodb-pitr", "prod", "web"),
 }
+SECURITY = (company_slack.SECURITY.id, "19:security@thread.tacv2")  # where operators look
 GLASS_GROUP = "on-call"
 ANYWHERE = """
 @id("approvers-may-pre-approve")
@@ -135,6 +138,7 @@ class Slack(FakeSlack):
         super().__init__()
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}
         self.log: list[dict[str, Any]] = []
+        self.answering = False  # what is said now answers somebody
 
     def _answer(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
         made = super()._answer(method, given)
@@ -160,7 +164,7 @@ class Slack(FakeSlack):
     def _keep(self, channel: str, ts: str, given: dict[str, Any]) -> None:
         before = self.messages.get((channel, ts), {})
         kept = {"channel": channel, "ts": ts, "blocks": given["blocks"], "text": given.get("text", "")}
-        kept["thread_ts"] = given.get("thread_ts") or before.get("thread_ts", "")
+        kept |= {"thread_ts": given.get("thread_ts") or before.get("thread_ts", ""), "answer": self.answering}
         self.messages[channel, ts] = kept
         self.log.append({"kind": "message", **kept})
 
@@ -176,6 +180,7 @@ class Tenant:
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}
         self.log: list[dict[str, Any]] = []
         self.number = 1_795_000
+        self.answering = False
         self.gone: set[str] = set()  # members Teams no longer names
         self.odd: dict[str, dict[str, Any]] = {}  # member -> what is said otherwise of them
 
@@ -188,6 +193,8 @@ class Tenant:
         parts = [unquote(part) for part in request.raw_path.partition("/v3/conversations")[2].split("/") if part]
         if len(parts) == 3 and parts[1] == "members":
             return self._member(parts[2])
+        if len(parts) == 2 and parts[1].startswith("pagedmembers"):
+            return web.json_response({"members": [self._said(each) for each in self.inside()]})
         body = await request.json()
         if request.method == "POST" and not parts:
             if "activity" not in body:
@@ -195,6 +202,8 @@ class Tenant:
             channel = body["channelData"]["channel"]["id"]
             made = self._keep(channel, self._new(), body["activity"])
             return web.json_response({"id": f"{channel};messageid={made}", "activityId": made})
+        if body["type"] == "typing":
+            return web.json_response({"id": self._new()})
         place = parts[0].partition(";messageid=")[0]
         if request.method == "PUT":
             return web.json_response({"id": self._keep(place, parts[2], body)})
@@ -205,20 +214,27 @@ class Tenant:
         return str(self.number)
 
     def _keep(self, place: str, number: str, activity: dict[str, Any], root: str = "") -> str:
-        kept = {"place": place, "id": number, "root": root, "activity": activity}
+        kept = {"place": place, "id": number, "root": root, "activity": activity, "answer": self.answering}
         self.messages[place, number] = kept
         self.log.append(kept)
         return number
+
+    def inside(self) -> list[Person]:
+        """Who is in every channel: those who belong to the company."""
+        return [each for each in PEOPLE.values() if not each.guest and each.member not in self.gone]
+
+    def _said(self, person: Person) -> dict[str, Any]:
+        said = {
+            "id": person.member, "aadObjectId": person.teams, "name": person.name, "tenantId": TENANT,
+            "userRole": "guest" if person.guest else "user", "userPrincipalName": f"{person.key}@acme.example",
+        }  # fmt: skip
+        return said | self.odd.get(person.member, {})
 
     def _member(self, member: str) -> web.Response:
         person = PEOPLE.get(member.removeprefix("29:"))
         if person is None or member in self.gone:
             return web.json_response({"error": {"code": "MemberNotFoundInConversation"}}, status=404)
-        said = {
-            "id": member, "aadObjectId": person.teams, "name": person.name, "tenantId": TENANT,
-            "userRole": "guest" if person.guest else "user", "userPrincipalName": f"{person.key}@acme.example",
-        }  # fmt: skip
-        return web.json_response(said | self.odd.get(member, {}))
+        return web.json_response(self._said(person))
 
 
 def channel_of(owner: str) -> str:
@@ -243,6 +259,7 @@ def made_settings(folder: Path, endpoint: str, slack_api: str, service_url: str)
              "typed_confirmation": True, "break_glass": True, "break_glass_groups": [GLASS_GROUP], **approvers},
             {"name": "any other change", "quorum": 1, **approvers},
         ],
+        "standing": {"quorum": 2},
     }  # fmt: skip
     shape["people"]["carol"] = {"name": "Carol Chen", "team": "payments", "slack": f"{company_slack.TEAM}/U06CAROL"}
     for key, person in shape["people"].items():
@@ -251,6 +268,7 @@ def made_settings(folder: Path, endpoint: str, slack_api: str, service_url: str)
         "cloud-approvers": {"members": ["alice", "bob"], "slack": "S01APPROVERS"},
         GLASS_GROUP: {"members": ["olivia", "bob"]},
     }
+    shape["model"] = {"name": "stub-1", "base_url": "http://127.0.0.1:9", "questions": False}
     shape["teams"] = {"enabled": True, "app_id": APP, "tenant": TENANT, "service_url": service_url}
     return Settings(**shape, teams_app_password="x", slack_signing_secret=SECRET)
 
@@ -286,19 +304,23 @@ class Services:
         await self.engine.db.close()
 
 
+def _token() -> str:
+    return "t"
+
+
 def wired(settings: Settings, slack: Slack, clock: StepClock, ids: Numbered) -> Services:
-    side = TeamsSide(settings, TeamsSeam(settings, read_token=lambda: "t"), clock)
+    side = TeamsSide(settings, TeamsSeam(settings, read_token=_token), clock)
     client = slack.client()
     engine = build_engine(
         settings, clock=clock, ids=ids, worker="w",
         directories={Platform.SLACK: SlackDirectory(client, settings, clock), Platform.TEAMS: side.directory},
     )  # fmt: skip
-    posters = {"slack": SlackPoster(client), "teams": side.attach(engine.db)}
+    posters = {"slack": SlackPoster(client), "teams": side.attach(engine.db, engine)}
     deliverer = Deliverer(
         engine.db, engine.board, posters, clock, "w", ids, pace_seconds=0, rng=random.Random(1)  # type: ignore[arg-type]
     )  # fmt: skip
     app = build_app(engine, settings, client)
-    desk = TeamsDesk(engine, settings, side.wire)
+    desk = TeamsDesk(engine, settings, side.wire, pace=0)
     return Services(settings, engine, clock, ids, app, side, desk, deliverer)
 
 
@@ -335,6 +357,7 @@ class Lab:
             await made.desk.seen(origin_of(what), what)
         for file in sorted((self.folder / "findings").iterdir()):
             await ingest_file(made.engine, "prowler", file)
+        await ingest_file(made.engine, "ocsf", self._witness())
         await made.settle()
         c = plans.CAUSES.c
         for name, (playbook, environment, owner) in CAUSES.items():
@@ -342,6 +365,8 @@ class Lab:
             found = await made.engine.db.read(_rows, query)
             assert len(found) == 1, (name, found)
             self.causes[name] = str(found[0].id)
+        await made.engine.db.write(_prose, self.causes["bucket"])
+        await made.settle()
         await made.close()
         self.kept = {
             "slack": self.slack.messages, "teams": self.tenant.messages, "at": clock.at, "counts": ids.counts,
@@ -349,6 +374,25 @@ class Lab:
         }  # fmt: skip
         self.clouds = Estate(self.aws)
         await asyncio.to_thread(self.clouds.note)
+
+    def _witness(self) -> Path:
+        """What another scanner says of the shop's bucket: once the same problem, once something else."""
+        scan = json.loads((self.folder / "findings" / f"prowler-{PROD}.ocsf.json").read_text("utf-8"))
+        about = next(
+            each for each in scan
+            if each["metadata"]["event_code"] == "s3_bucket_level_public_access_block" and each["status_code"] == "FAIL"
+            and each["resources"][0]["name"].endswith("shop-assets")
+        )  # fmt: skip
+        told = []
+        for number, title in enumerate(("S3 bucket Block Public Access disabled", "Anybody reads this bucket"), 1):
+            info = {"title": title, "uid": f"lens-{number}", "desc": title, "analytic": {"uid": f"lens-{number}"}}
+            told.append(
+                about | {"metadata": {"version": "1.5.0", "product": {"name": "Lens", "uid": "lens"}}, "unmapped": {},
+                         "finding_info": about["finding_info"] | info, "status_detail": title, "message": title}
+            )  # fmt: skip
+        path = self.folder / "lens.ocsf.json"
+        path.write_text(json.dumps(told), "utf-8")
+        return path
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[Run]:
@@ -377,6 +421,24 @@ class Lab:
         assert self.slack.wrong == []
 
 
+def _prose(conn: Connection, cause: str) -> None:
+    """A narrative stands on this cause, made by a model."""
+    call, said = "call-n000001", "Anybody on the internet can list this bucket."
+    row = {
+        "id": call, "at": BEGIN, "purpose": "narrative", "subject": cause, "key": "k", "endpoint": "localhost",
+        "model": "stub-1", "input": json.dumps([["system", "the rules"], ["user", "the facts"]]), "output": said,
+        "why": "", "cost_micros": None, "milliseconds": 5, "repairs": "",
+    }  # fmt: skip
+    assert model_calls.begin(conn, row, reserve=10, limit=1000)
+    model_calls.end(conn, call, BEGIN, reserved=10, state="ok", input_tokens=5, output_tokens=2)
+    narratives.claim(conn, "w", BEGIN, 500)
+    body = {"risk": said, "root_cause": "It was made so.", "exploitability": "Easy.", "steps": ["Block it."],
+            "duplicates": []}  # fmt: skip
+    assert narratives.record(
+        conn, cause, "w", state="done", body=json.dumps(body), call_id=call, model="stub-1", made_at=BEGIN
+    )
+
+
 class Estate:
     """The parts of the simulated AWS that scenarios change, and how they were."""
 
@@ -403,6 +465,10 @@ class Estate:
             return s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
         except s3.exceptions.ClientError:
             return None
+
+    def by_hand(self, key: str) -> None:
+        """Somebody rotates one of production's keys in the console."""
+        self._accounts[PROD].client("kms").enable_key_rotation(KeyId=key)
 
     def note(self) -> None:
         self._was = self._look()
@@ -446,7 +512,7 @@ class Run:
         """Channel and message of a post."""
         p = POSTS.c
         query = select(p.channel, p.message_id).where(p.kind == kind, p.platform == platform)
-        query = query.where(p.subject == subject) if subject else query
+        query = query.where(p.subject == subject) if subject else query.where(p.channel.in_(SECURITY))
         rows = await self.engine.db.read(lambda conn: conn.execute(query.order_by(p.posted_at.desc())).all())
         assert rows, f"no {kind} of {subject or 'anything'} stands in {platform}"
         return str(rows[0].channel), str(rows[0].message_id)
@@ -464,6 +530,9 @@ class Run:
                 await engine.stewardship.wake_due()
             case "daily":
                 await Attention(engine.db, self.services.settings, clock, self.services.ids).tick()
+            case "by hand":
+                view = await engine.board.cause(self.lab.causes["keys"])
+                await asyncio.to_thread(self.lab.clouds.by_hand, view.resources[0].uid)
             case "scan":
                 for file in sorted((self.lab.folder / "findings").iterdir()):
                     await ingest_file(engine, "prowler", file)
