@@ -186,7 +186,7 @@ def _lines(lines: Iterable[Line], heading: str, limit: int, *, bullet: bool = Fa
     made: list[Json] = []
     left = limit
     if heading.strip():
-        made += [_rich(row) for row in _runs((heading.replace("\n", " "),), 200, strong=True)]
+        made += [_rich(row) for row in _runs((heading.replace("\n", " "),), 198, strong=True)]
     for line in lines:
         if left < 40:
             made.append(_rich(["…"], tight=True))
