@@ -7,21 +7,20 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
-from sqlalchemy import Connection
 
-from bot.domain.ids import IdSource
 from bot.domain.principals import Platform, PlatformIdentity
 from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
-from bot.store import clicks, outbox
+from bot.store import clicks
+from handlers.common.left import KEEP_TRYING, close_unanswered
 
 from . import asking, modals, narrative, regroup, rules, standing, witnesses
 from .desk import Desk
@@ -41,8 +40,6 @@ from .payloads import (
 
 log = logging.getLogger(__name__)
 COMMAND = "/gatehouse"
-KEEP_TRYING = timedelta(minutes=15)  # a submission whose work breaks off is done again for so long
-COMMAND_ACTS = {"freeze.began", "freeze.ended", "delegation.made", "delegation.ended"}
 UNSIGNED = "gatehouse-socket-mode-has-no-signing-secret"
 
 ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice | None]]] = {
@@ -269,7 +266,7 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
             await asking.again(desk, click.id, kept, identity.user, identity.tenant)
             continue
         if handler is None or not click.kind.startswith("submit."):
-            await desk.engine.db.write(_close_unanswered, desk.engine.ids, click.id, f"slack:{identity.user}", now)
+            await desk.engine.db.write(close_unanswered, desk.engine.ids, click.id, f"slack:{identity.user}", now)
             continue
         ids, given = ids_of(kept.get("metadata")), {str(k): str(v) for k, v in kept.get("answers", {}).items()}
         team = str(kept.get("team", ""))
@@ -280,19 +277,6 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
         work = partial(handler, desk, origin, ids, given)
         await _submitted(desk, origin, work, click.id, keep=keep, quiet=keep)
     return len(left)
-
-
-def _close_unanswered(conn: Connection, ids: IdSource, click: str, address: str, now: datetime) -> None:
-    if clicks.came_to(conn, click, COMMAND_ACTS):
-        state, outcome = "done", "it was carried out; the process ended before it was answered"
-        line = "Gatehouse was interrupted while it answered your command; what you asked for was carried out."
-    else:
-        state, outcome = "failed", "the process ended before it was answered"
-        line = (
-            "Gatehouse was interrupted while it answered your click. If what you asked for did not appear, press again."
-        )
-    clicks.finish(conn, click, state=state, outcome=outcome, now=now)
-    outbox.tell(conn, ids, now, address, line, dedupe=f"answer:{click}")
 
 
 async def _submitted(

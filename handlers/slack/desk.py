@@ -35,6 +35,7 @@ from cards import blockkit, build
 from cards.model import Card
 from handlers.common import acts
 from handlers.common.forms import as_notice as as_notice
+from handlers.common.left import BROKEN, KEPT
 
 from . import modals
 from .payloads import WORDS, Origin, mention_of, text_id
@@ -46,10 +47,6 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16  # pieces of work under way: more would be no quicker, and every acknowledgement would wait behind them
 PATIENCE = 10.0  # the longest Retry-After a private answer waits out
 Work = Callable[[], Awaitable[Notice | None]]
-_BROKEN = Notice(ok=False, said="Something went wrong on our side.",
-                 mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
-_KEPT = Notice(ok=False, said="Something went wrong on our side. Your answer is kept and is tried again by itself.",
-               mend="The card shows how it ends; there is no need to answer again.")  # fmt: skip
 
 
 class Desk:
@@ -146,7 +143,7 @@ class Desk:
             await self._answer(origin, said, click)
         except Exception:
             log.exception("slack interaction failed")
-            state, said = "failed", _KEPT if keep else _BROKEN
+            state, said = "failed", KEPT if keep else BROKEN
             if not quiet:
                 await self._answer(origin, said, click)
             if keep:

@@ -13,7 +13,7 @@ from bot.governance.controls import Controls
 from bot.store import clicks, ledger
 from bot.store import controls as store
 from bot.store.tables import ClickRow, OutboxRow
-from handlers.slack.app import _close_unanswered
+from handlers.common.left import close_unanswered
 from tests.unit.remediation.conftest import World, world  # noqa: F401
 
 
@@ -108,7 +108,7 @@ async def test_a_freeze_whose_answer_a_crash_cut_off_is_told_as_done(world):  # 
         await world.db.write(clicks.receive, **row, now=now)
     await controls(world).freeze(ann, "incident", click="c-1")
     for click in ("c-1", "c-2"):  # what the next process does with both
-        await world.db.write(_close_unanswered, world.ids, click, "slack:UANN", now)
+        await world.db.write(close_unanswered, world.ids, click, "slack:UANN", now)
     table, out = ClickRow.__table__, OutboxRow.__table__
     states = await world.db.read(lambda conn: dict(conn.execute(select(table.c.id, table.c.state)).tuples().all()))
     assert states == {"c-1": "done", "c-2": "failed"}
