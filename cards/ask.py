@@ -55,7 +55,9 @@ def answer_card(
     """
     body: list[Part] = []
     if table_alone:
-        return Card(title="", summary=f"The figures of: {view.question}", body=tuple(_grid(view.table or _NONE)))
+        return Card(
+            title="", summary=f"The figures of: {sentence(view.question)}", body=tuple(_grid(view.table or _NONE))
+        )
     if asked:
         body.append(Small(("You asked: ", view.question)))
     if view.nearest:
@@ -96,15 +98,15 @@ def _feedback(answer_id: str, *, private: bool) -> Part:
     up, down = ids(a=answer_id, d="up"), ids(a=answer_id, d="down")
     if not private:
         return Feedback("gh.ask_feedback", up, down)
-    return Buttons((Button("gh.ask_feedback", "👍", up, spoken="Good answer"),
-                    Button("gh.ask_feedback", "👎", down, spoken="Bad answer")))  # fmt: skip
+    return Buttons((Button("gh.ask_feedback", "👍 Good answer", up, spoken="Good answer"),
+                    Button("gh.ask_feedback", "👎 Bad answer", down, spoken="Bad answer")))  # fmt: skip
 
 
 def spoken(view: AnswerView) -> str:
     """The answer read aloud."""
     said = [sentence(view.text)]
     if view.nearest:
-        said.append(f"The nearest question I can answer: {view.nearest}")
+        said.append(f"The nearest question I can answer: {sentence(view.nearest)}")
     return " ".join(said)
 
 
@@ -220,7 +222,7 @@ def about_card(title: str) -> Card:
     about = (Strong(title),) if title else ("This message is no card of Gatehouse; ask anything about posture.",)
     return Card(
         title="Ask about this",
-        summary=f"Ask about {title}" if title else "Ask a question",
+        summary=f"Ask about this: {sentence(title)}" if title else "Ask a question about posture.",
         status=about,
         body=(Ask("question", "Your question", hint=hints if title else "", max_length=500),),
     )

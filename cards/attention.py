@@ -7,7 +7,7 @@ from bot.domain.silence import AttentionView, DailyView, PromiseView, RegroupVie
 
 from .model import Ask, Bullets, Card, Choose, Fact, Facts, Line, OptionItem, Part, Plot, Section, Small, Strong, When
 from .rules import silenced_lines
-from .words import count
+from .words import count, sentence
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 KEEP = "-"  # Slack takes no empty option value
@@ -82,11 +82,12 @@ def daily_card(view: DailyView, *, charts: bool = False) -> Card:
     ]
     body: list[Part] = [Facts(tuple(facts))]
     if view.days:
+        came, fixed = tuple(n for _, n, _ in view.days), tuple(f for _, _, f in view.days)
         body.append(
-            Section((
-                (f"New    {sparkline(tuple(n for _, n, _ in view.days))}  {sum(n for _, n, _ in view.days):,}",),
-                (f"Fixed  {sparkline(tuple(f for _, _, f in view.days))}  {sum(f for _, _, f in view.days):,}",),
-            ), heading=f"The last {len(view.days)} days")
+            Facts((
+                Fact(f"New in {len(view.days)} days", (f"{sparkline(came)}  {sum(came):,}",)),
+                Fact(f"Fixed in {len(view.days)} days", (f"{sparkline(fixed)}  {sum(fixed):,}",)),
+            ))
         )  # fmt: skip
     if charts and view.picture and view.days:
         body.append(Plot(daily_chart(view)))
@@ -142,7 +143,7 @@ def regroup_card(view: RegroupView) -> Card:
     body.append(Small(("Remembered: what is reported later goes the same way.",)))
     return Card(
         title=view.title,
-        summary="Split or merge it.",
+        summary=f"Split or merge: {sentence(view.title)}",
         status=(f"{count(view.open_count, 'open finding')} that one change would fix.",),
         body=tuple(body),
     )

@@ -305,8 +305,8 @@ def _rich(part: Grid | Feedback, blocks: list[Block], *, message: bool) -> list[
     """What messages alone can have, and what stands for it elsewhere. One table a message is Slack's limit."""
     if isinstance(part, Feedback):
         up, down = (
-            Button(part.action, "👍", part.up, spoken="Good answer"),
-            Button(part.action, "👎", part.down, spoken="Bad answer"),
+            Button(part.action, "👍 Good answer", part.up, spoken="Good answer"),
+            Button(part.action, "👎 Bad answer", part.down, spoken="Bad answer"),
         )
         return [_feedback(part)] if message else _actions((up, down))
     table = _table(part) if message and not any(block["type"] == "table" for block in blocks) else None

@@ -16,6 +16,7 @@ from .model import (
     Facts,
     Line,
     Part,
+    Rule,
     Section,
     Small,
     Strong,
@@ -44,7 +45,7 @@ def offer_parts(view: PlanView) -> tuple[Part, ...]:
     button = Button("gh.glass", "Break the glass…", ids(p=view.plan.id), "danger",
                     spoken=f"Break the glass and carry this out alone: {view.plan.title}")  # fmt: skip
     said = "An emergency that cannot wait for the others? You may have it carried out alone; it is told to everybody."
-    return (Section(((said,),)), Buttons((button,)))
+    return (Rule(), Section(((said,),)), Buttons((button,)))
 
 
 def form_card(view: PlanView, offer: GlassOffer) -> Card:
@@ -106,7 +107,7 @@ def review_card(view: GlassView, justified: bool) -> Card:
     verdict = "justified" if justified else "not justified"
     return Card(
         title="Review",
-        summary=f"Review of the glass that {view.by.name} broke: {verdict}.",
+        summary=f"Review of the glass that {view.by.name} broke, {verdict}: {sentence(view.plan_title)}",
         status=(Who(view.by), " broke the glass over ", Strong(view.plan_title), ": ", view.reason),
         body=(
             Facts((Fact("Outcome", (_outcome(view),)), Fact("Your verdict", (Strong(verdict),)))),
@@ -117,7 +118,7 @@ def review_card(view: GlassView, justified: bool) -> Card:
 
 def glass_lines(view: GlassView) -> tuple[Line, ...]:
     """On the card of the cause."""
-    head: Line = ("🚨 Glass broken by ", Who(view.by), " ", When(view.at), ", without further approval")
+    head: Line = ("🚨 Glass broken by ", Who(view.by), ", ", When(view.at), ", without further approval")
     return (head, ("Review: ", *_review(view)))
 
 
@@ -127,7 +128,7 @@ def open_parts(glasses: tuple[GlassView, ...]) -> tuple[Part, ...]:
         return ()
     parts: list[Part] = [Section(((f"{count(len(glasses), 'review')} open",),), heading="🚨 Broken glass")]
     for view in glasses[:SHOWN]:
-        line: Line = (Who(view.by), " ", When(view.at), ": ", Strong(view.plan_title), f" ({view.cause_title})")
+        line: Line = (Who(view.by), ", ", When(view.at), ": ", Strong(view.plan_title), f" ({view.cause_title})")
         parts += [Section((line, ("Reason: ", view.reason), ("Review: ", *_review(view)))), *_buttons(view)]
     if len(glasses) > SHOWN:
         parts.append(Small((f"… and {len(glasses) - SHOWN:,} more",)))
@@ -151,7 +152,7 @@ def _buttons(view: GlassView) -> tuple[Part, ...]:
 def _review(view: GlassView) -> Line:
     if view.reviewed_by is not None:
         verdict = "✅ justified" if view.justified else "❌ not justified"
-        when: Line = (" ", When(view.reviewed_at)) if view.reviewed_at else ()
+        when: Line = (", ", When(view.reviewed_at)) if view.reviewed_at else ()
         return (f"{verdict}, said ", Who(view.reviewed_by), *when, f": {view.comment}")
     if view.overdue:
         return ("⏰ overdue since ", When(view.due))

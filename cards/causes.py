@@ -141,9 +141,7 @@ def cause_buttons(view: CauseView) -> tuple[Button, ...]:
     made.append(Button("gh.details", "Details", value, spoken=f"Details of: {view.title}"))
     if view.console_url:
         made.append(
-            Button(
-                "gh.console", "Open in console", url=view.console_url, spoken=f"Open in the cloud console: {view.title}"
-            )
+            Button("gh.console", "Open in console", url=view.console_url, spoken=f"Open in console: {view.title}")
         )
     return tuple(made)
 
@@ -200,14 +198,14 @@ def _what(request: RequestView) -> str:
 
 
 def request_lines(request: RequestView) -> tuple[Line, ...]:
-    asked: Line = (f"Asked to {_what(request)} by ", Who(request.requested_by), " ", When(request.requested_at))
+    asked: Line = (f"Asked to {_what(request)} by ", Who(request.requested_by), ", ", When(request.requested_at))
     lines: list[Line] = [(*asked, ": ", request.reason) if request.reason else asked]
     if request.glass:
         lines += glass_lines(request.glass)
     for vote in request.votes:
         mark = "✅ Approved by " if vote.choice is Choice.APPROVE else "❌ Rejected by "
         stead: Line = (" for ", Who(vote.instead_of)) if vote.instead_of else ()
-        line: Line = (mark, Who(vote.who), *stead, " ", When(vote.at))
+        line: Line = (mark, Who(vote.who), *stead, ", ", When(vote.at))
         lines.append((*line, ": ", vote.reason) if vote.reason else line)
     if not request.state.is_final:
         could: Line = (" from ", either(request.could)) if request.could else ()
@@ -240,7 +238,7 @@ def _execution_lines(execution: ExecutionView) -> tuple[Line, ...]:
     head: list[str | When | Who] = ["Undo: " if execution.kind is PlanKind.UNDO else "", _EXECUTION[execution.state]]
     at = execution.finished_at or execution.started_at
     if at:
-        head += [" ", When(at)]
+        head += [", ", When(at)]
     for position, person in enumerate(execution.decided_by):
         head += [", decided by " if position == 0 else ", ", Who(person)]
     lines: list[Line] = [tuple(head)]
@@ -382,9 +380,7 @@ def finding_card(view: FindingView) -> Card:
     buttons = []
     if view.cause_id:
         buttons.append(
-            Button(
-                "gh.review", "Review fix", ids(c=view.cause_id), "primary", spoken=f"Review the fix of: {finding.title}"
-            )
+            Button("gh.review", "Review fix", ids(c=view.cause_id), "primary", spoken=f"Review fix: {finding.title}")
         )
         buttons.append(
             Button(
@@ -471,7 +467,7 @@ def cause_lines(lines: tuple[CauseLine, ...], total: int, limit: int = LINES) ->
         parts.append(Section(((PRIORITY[line.priority], " ", Strong(line.title)), about)))
         value = ids(c=line.id)
         details = Button("gh.details", "Details", value, spoken=f"Details of: {line.title}")
-        review = Button("gh.review", "Review fix", value, spoken=f"Review the fix of: {line.title}")
+        review = Button("gh.review", "Review fix", value, spoken=f"Review fix: {line.title}")
         parts.append(Buttons((review, details) if line.fixable else (details,)))
     if total > min(len(lines), limit):
         parts.append(Small((f"… and {total - min(len(lines), limit):,} more: /gatehouse findings",)))

@@ -53,7 +53,12 @@ def _buttons(view: CauseView, said: NarrativeView) -> tuple[Button, ...]:
     return (
         Button("gh.prose_good", "👍 Helpful", value, spoken="This text is helpful"),
         Button("gh.prose_bad", "👎 Not helpful", value, spoken="This text is not helpful"),
-        Button("gh.prose_why", "Why do you say so?", value, spoken="What the model was told and what it answered"),
+        Button(
+            "gh.prose_why",
+            "Why do you say so?",
+            value,
+            spoken="Why do you say so? What the model was told and what it answered",
+        ),
     )
 
 

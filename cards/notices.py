@@ -79,4 +79,4 @@ def notice_card(view: Notice) -> Card:
 
 def thread_line(text: str) -> Card:
     """One line under a card."""
-    return Card(title="", summary=text, status=(text,))
+    return Card(title="", summary=sentence(text), status=(text,))

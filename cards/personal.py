@@ -31,7 +31,7 @@ def shared_card(view: CauseView) -> Card:
     """What everybody sees who has no card of their own."""
     plain = [button for button in cause_buttons(view) if button.action not in _DECIDING]
     if len(plain) < len(cause_buttons(view)):
-        spoken = f"Show what I may do about: {view.title}"
+        spoken = f"Show my actions on: {view.title}"
         plain.insert(0, Button("gh.actions", "Show my actions", ids(c=view.id, v=view.revision), spoken=spoken))
         if _asks(view):
             plain.insert(2, why_button(view.id))

@@ -77,7 +77,7 @@ def plan_card(view: PlanView) -> Card:
     body += offer_parts(view)
     if view.pre_approve:
         value = ids(p=plan.id, h=view.plan_hash)
-        spoken = f"Pre-approve later fixes like this: {plan.title}"
+        spoken = f"Pre-approve the like of this fix: {plan.title}"
         body.append(Buttons((Button("gh.pre_approve", "Pre-approve the like…", value, spoken=spoken),)))
     return Card(
         title=plan.title,
@@ -207,7 +207,8 @@ def home_card(view: HomeView) -> Card:
             Section((("Still undecided or just decided",),), heading="Asked by you"),
             *_requests(view.asked, 6),
         ]
-    mine = f"{count(view.mine_total, 'open cause')}" if view.mine_total else "Nothing open is yours."
+    total = view.mine_total
+    mine = f"{count(total, 'open cause')} {'is' if total == 1 else 'are'} yours." if total else "Nothing open is yours."
     body += [Rule(), Section(((mine,),), heading="Yours"), *cause_lines(view.mine, view.mine_total, 8)]
     body += [Rule(), *prompt_parts(), Rule(), *status_parts(view.status)]
     return Card(

@@ -46,7 +46,7 @@ def elements(view: ChartView, figures: list[dict[str, Any]]) -> list[dict[str, A
         return [*([drawn] if drawn else []), *figures]
     toggle = {
         "type": "Action.ToggleVisibility", "title": "Show the figures", "targetElements": [FIGURES],
-        "tooltip": "Show or hide the figures of the chart as a table",
+        "tooltip": "Show the figures of the chart as a table, or hide them",
     }  # fmt: skip
     folded = {**figures[0], "id": FIGURES, "isVisible": False}
     return [drawn, {"type": "ActionSet", "actions": [toggle]}, folded, *figures[1:]]

@@ -21,7 +21,7 @@ from .model import (
     Strong,
     When,
 )
-from .words import PRIORITY, count, ids
+from .words import PRIORITY, count, ids, spoken
 
 LISTED = 12
 ANY = "-"  # Slack takes no empty option value
@@ -50,7 +50,7 @@ def rules_card(views: tuple[RuleView, ...]) -> Card:
         body += rule_parts(view)
     if len(views) > LISTED:
         body.append(Small((f"… and {len(views) - LISTED:,} more: gatehouse suppression list",)))
-    body.append(Buttons((Button("gh.rule_new", "New rule", spoken="Write a new suppression rule"),)))
+    body.append(Buttons((Button("gh.rule_new", "New rule", spoken="New rule: write a suppression rule down"),)))
     return Card(
         title="Suppression rules",
         summary=said,
@@ -61,10 +61,10 @@ def rules_card(views: tuple[RuleView, ...]) -> Card:
 
 
 def rule_card(view: RuleView) -> Card:
-    said = f"{view.name}: {_STATE[view.state]}."
+    said = f"Suppression rule {view.name}: {spoken(_STATE[view.state])}."
     if view.state is RuleState.MONITOR:
         said += f" {would_hide(view.preview)}"
-    return Card(title="Suppression rule", summary=said, status=(Strong(said),), body=tuple(rule_parts(view)))
+    return Card(title="Suppression rule", summary=said, body=tuple(rule_parts(view)))
 
 
 def would_hide(preview: Preview) -> str:
@@ -113,7 +113,7 @@ def rule_parts(view: RuleView) -> list[Part]:
     if view.may_end:
         made.append(Button("gh.rule_end", "End", value, spoken=f"End the rule {view.name}"))
     if not view.state.over:
-        made.append(Button("gh.rule_show", "Show findings", value, spoken=f"What the rule {view.name} is about"))
+        made.append(Button("gh.rule_show", "Show findings", value, spoken=f"Show findings of the rule {view.name}"))
     if made:
         parts.append(Buttons(tuple(made)))
     return parts

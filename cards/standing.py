@@ -25,7 +25,7 @@ from .model import (
     When,
     Who,
 )
-from .words import count, day, ids, sentence
+from .words import count, day, ids, sentence, spoken
 
 ANY = "-"  # Slack takes no empty option value
 DAYS = (7, 30, 90, 180, 365)
@@ -124,8 +124,10 @@ def standing_card(view: StandingView) -> Card:
     facts = view.standing
     return Card(
         title="Standing approval",
-        summary=f"{_STATE[facts.state]}: {sentence(view.playbook_title)} {sentence(facts.scope.words)} {_until(view)}",
-        status=(Strong(_STATE[facts.state]), " ", Code(facts.id)),
+        summary=(
+            f"Standing approval: {sentence(view.playbook_title)} {spoken(_STATE[facts.state])}, "
+            f"where {sentence(facts.scope.words)} {_until(view)}"
+        ),
         body=(*_terms(view), *_buttons(view)),
         footer=(("Bound by hash ", Code(view.hash[:16]), ". Other terms are another standing approval."),),
     )
@@ -179,7 +181,9 @@ def _buttons(view: StandingView) -> list[Part]:
     facts, made = view.standing, list[Button]()
     value = ids(s=facts.id, h=view.hash)
     if view.may_confirm:
-        made.append(Button("gh.standing_confirm", "Grant it, too", value, "primary", spoken=f"Grant {facts.id}, too"))
+        made.append(
+            Button("gh.standing_confirm", "Grant it, too", value, "primary", spoken=f"Grant it, too: {facts.id}")
+        )
     if view.may_revoke:
         made.append(Button("gh.standing_revoke", "Revoke", value, "danger", spoken=f"Revoke {facts.id}"))
     return [Buttons(tuple(made))] if made else []

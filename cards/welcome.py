@@ -35,6 +35,6 @@ def with_buttons(home: Card) -> Card:
     """The home card where nobody refreshes it by itself."""
     buttons = (
         Button("gh.home", "Refresh", "", spoken="Refresh what waits for me"),
-        Button("gh.page", "All my findings", ids(f="mine", o="0"), spoken="All findings that are mine, page by page"),
+        Button("gh.page", "All my findings", ids(f="mine", o="0"), spoken="All my findings, page by page"),
     )
     return replace(home, body=(*home.body, Buttons(buttons)))

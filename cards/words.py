@@ -96,6 +96,12 @@ def sentence(text: str) -> str:
     return text if not text or text[-1] in ".!?…" else f"{text}."
 
 
+def spoken(label: str) -> str:
+    """Without the picture it begins with: for what is read aloud."""
+    first, _, rest = label.partition(" ")
+    return label if any(char.isalnum() for char in first) else rest
+
+
 def either(could: tuple[str, ...]) -> str:
     """ "members of a, or Bob"."""
     return ", or ".join((", ".join(could[:-1]), could[-1])) if len(could) > 1 else "".join(could)

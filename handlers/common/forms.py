@@ -11,6 +11,7 @@ from bot.domain.plans import PlanKind
 from bot.domain.views import CauseView, Notice, Option, RequestView
 from bot.settings import Settings
 from cards.model import Ask, Card, Choose, OptionItem, Section
+from cards.words import sentence
 
 FALLBACK = "-"  # no platform takes an empty choice
 DAYS = ("1", "7", "30")
@@ -84,7 +85,7 @@ def not_mine_card(view: CauseView, settings: Settings) -> Card:
     owners = [OptionItem(key, owner.name or key) for key, owner in sorted(settings.routing.owners.items())][:99]
     return Card(
         title=view.title,
-        summary="Pass it on.",
+        summary=f"Pass it on to whom it belongs: {sentence(view.title)}",
         status=(f"Now with: {view.owner or 'nobody'}. Its card moves to the new owner's channel.",),
         body=(
             Choose("to", "Whose is it?", (*owners, OptionItem(FALLBACK, "I do not know: to the fallback")), many=True),
@@ -106,7 +107,7 @@ def snooze_card(view: CauseView) -> Card:
     options = tuple(OptionItem(days, f"{days} day{'s' if days != '1' else ''}") for days in DAYS)
     return Card(
         title=view.title,
-        summary="Snooze it.",
+        summary=f"Snooze it for some days: {sentence(view.title)}",
         body=(
             Section((("It stays open and comes back by itself.",),)),
             Choose("days", "For how long?", options),

@@ -53,10 +53,11 @@ from bot.domain.views import (
     WitnessLine,
 )
 from bot.settings import OwnerSettings, RoutingSettings, Settings
-from cards import adaptive, attention, blockkit, build, rules
-from cards.model import Button, Card
-from handlers.common import forms
+from cards import adaptive, attention, blockkit, build, found, rules, welcome
+from cards.model import Ask, Button, Card
+from handlers.common import delegation, forms
 from handlers.teams.commands import help_card as teams_help
+from handlers.teams.refusals import headed
 
 from .test_breakglass import OFFER, glass, reviewed
 from .test_cards import ALL_OPTIONS, NOW, cause, cause_line, execution, finding_view, plan_view, request, status
@@ -215,6 +216,7 @@ def every(text: str) -> list[Made]:
         Made("answer_card table", build.answer_card(answer(text), table_alone=True)),
         Made("answer_card refused", build.answer_card(answer(text, status="refused", table=None, facts=(), points=(),
                                                              cause_id="", checkable=False, chart=None))),
+        Made("answer_card charts", build.answer_card(answer(text), charts=True)),
         Made("page_card", build.page_card(answer(text), 20)),
         Made("check_card", build.check_card(CheckView(**check, before_text=text, before_at=NOW, same=False))),
         Made("check_card unknown", build.check_card(CheckView(**check, before_text="", before_at=NOW, same=None))),
@@ -223,6 +225,14 @@ def every(text: str) -> list[Made]:
         Made("thanks_card", build.thanks_card()),
         Made("call_card", build.call_card(call)),
         Made("daily_card", attention.daily_card(day)),
+        Made("daily_card charts", attention.daily_card(day.model_copy(update={"picture": True}), charts=True)),
+        Made("found_card", found.found_card(line.model_copy(update={"due": NOW}))),
+        Made("team_card", welcome.team_card(text, text, (text,) * 3, fallback=True)),
+        Made("team_card nobody", welcome.team_card("", text, (), fallback=False)),
+        Made("home_card with_buttons", welcome.with_buttons(build.home_card(home))),
+        Made("notice_card headed", headed(Notice(ok=False, said=text, mend=text, rule=text, could=(text, "b")),
+                                          build.cause_card(full_cause(text, Stage.OPEN)))),
+        Made("delegation form", delegation.form({"alice": text, "bob": text}), form=True),
         Made("regroup_card", attention.regroup_card(regroup), form=True),
         *(Made(f"rule_card {state.value}", rules.rule_card(rule(text, state))) for state in RuleState),
         Made("rules_card", rules.rules_card(tuple(rule(text, state) for state in RuleState))),
@@ -249,6 +259,10 @@ def teams(made: Made) -> Iterator[dict[str, Any]]:
     """The cards Teams gets: in a message, in its place with inputs, in a dialog."""
     if made.form:
         yield adaptive.content(made.card, submit=SEND, back=BACK)
-        yield adaptive.task(made.card, title=made.card.title, submit=SEND)["task"]["value"]["card"]["content"]
+        wrong = {part.id: "Please say why." for part in made.card.body if isinstance(part, Ask)} | {"": "Not yet."}
+        again = adaptive.Filled(dict.fromkeys(wrong, "what was typed"), wrong)
+        yield adaptive.content(made.card, submit=SEND, filled=again, dialogs=frozenset({"gh.glass"}))
+        yield adaptive.task(made.card, submit=SEND)["task"]["value"]["card"]["content"]
     else:
-        yield adaptive.content(made.card, refresh=adaptive.Refresh("gh.card", "{}", ("29:a",)))
+        refresh = adaptive.Refresh("gh.card", "{}", ("29:a",))
+        yield adaptive.content(made.card, refresh=refresh, dialogs=frozenset({"gh.review", "gh.snooze"}))

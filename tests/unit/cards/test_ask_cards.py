@@ -139,7 +139,7 @@ def test_a_refusal_is_friendly_and_names_the_nearest_question() -> None:
     refused = view("I only answer.", status="refused", table=None, facts=(), points=(), checkable=False,
                    nearest="Open findings by team", prompts=("a", "b", "c"), fixable=False, cause_id="")  # fmt: skip
     payload = blockkit.message(build.answer_card(refused))
-    assert payload["text"] == "I only answer. The nearest question I can answer: Open findings by team"
+    assert payload["text"] == "I only answer. The nearest question I can answer: Open findings by team."
     labels = [e["text"]["text"] for b in payload["blocks"] if b["type"] == "actions" for e in b["elements"]]
     assert labels == ["a", "b", "c"]
 

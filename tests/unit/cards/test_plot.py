@@ -94,7 +94,7 @@ def test_the_daily_message_has_its_course_as_a_chart_and_in_words() -> None:
     assert activity_problems(message) == []
     made = message["attachments"][0]["content"]
     assert of(made, "Chart.Line")[0]["data"][0]["values"][-1] == {"x": "11-15", "y": 14}
-    assert "The last 15 days" in json.dumps(plot.without_charts(made))
+    assert "New in 15 days" in json.dumps(plot.without_charts(made))
     plain = adaptive.message(attention.daily_card(view.model_copy(update={"picture": False}), charts=True))
     assert "Chart." not in json.dumps(plain)
 

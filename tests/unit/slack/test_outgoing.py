@@ -48,7 +48,7 @@ async def test_a_line_goes_under_its_card_and_a_direct_one_to_the_persons_conver
     await poster.post(Message(kind="direct", subject="", channel=ALICE, view=None, text="for you"))
     first, second = slack.named("chat.postMessage")
     assert first["thread_ts"] == "1.1"
-    assert first["text"] == "&lt;!here&gt; hi"
+    assert first["text"] == "&lt;!here&gt; hi."
     assert second["channel"] == f"D{ALICE}"
 
 
