@@ -53,7 +53,7 @@ def save(
     upsert(
         conn, POSTS, ["kind", "subject", "platform", "channel"],
         [{"id": ids.new("post"), "kind": kind, "subject": subject, "platform": platform, "channel": channel,
-          "message_id": message_id, "shown_revision": revision, "posted_at": now, "updated_at": now}],
+          "message_id": message_id, "shown_revision": revision, "posted_at": now, "updated_at": now, "anew": 0}],
         change=["message_id", "shown_revision", "updated_at"],
     )  # fmt: skip
 
