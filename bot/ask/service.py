@@ -18,6 +18,7 @@ from bot.ask.reader import Reader
 from bot.ask.reading import Outcome, Reading, Turn
 from bot.domain import posture as p
 from bot.domain.errors import BadInput
+from bot.domain.habits import PLAIN, Habits
 from bot.domain.ids import Clock
 from bot.ports import QuestionReader
 from bot.settings import Settings
@@ -135,15 +136,26 @@ class Ask:
         return sql.Rights(teams=frozenset({who.team} if who.team else ()))
 
     async def ask(
-        self, question: str, who: Asker, *, thread: str | None = None, as_of: datetime | None = None
+        self,
+        question: str,
+        who: Asker,
+        *,
+        thread: str | None = None,
+        as_of: datetime | None = None,
+        habits: Habits = PLAIN,
+        words: Habits | None = None,
     ) -> Answer:
-        """Answer ``question``; ``thread`` makes it one of a conversation; ``as_of`` is the instant that is now."""
+        """Answer ``question``; ``thread`` makes it one of a conversation; ``as_of`` is the instant that is now.
+        ``habits``: of who asks, whose days are meant; ``words``: of who reads it, where that is not the same."""
         now = as_of or self._clock.now()
         rights = self.rights(who)
         before = await self._turns.get(thread, rights) if thread else None
-        answer, turn = await self._db.read(self._answer, question, who, before, now, as_of is not None)
+        words = words or habits
+        answer, turn = await self._db.read(self._answer, question, who, before, now, as_of is not None, habits, words)
         if self._second is not None and before is None:
-            answer = await self._read_twice(self._second, question, who, answer, now, as_of is not None)
+            answer = await self._read_twice(
+                self._second, question, who, answer, now.astimezone(habits.tz), as_of is not None, words
+            )
             turn = turn if answer.status == "answered" and answer.read_by != "model" else None
         if thread and turn is not None:
             await self._turns.put(thread, rights, turn)
@@ -155,7 +167,7 @@ class Ask:
         await self._db.read(self._reader, rights)
 
     async def _read_twice(
-        self, reader: QuestionReader, question: str, who: Asker, first: Answer, now: datetime, past: bool
+        self, reader: QuestionReader, question: str, who: Asker, first: Answer, now: datetime, past: bool, words: Habits
     ) -> Answer:
         """A refusal stays one; what the data does not hold stays so; the rest is read by both."""
         if not second.open_to_another(first):
@@ -167,7 +179,7 @@ class Ask:
         if reading.query is None or second.strangers(reading.query, *told):
             return first
         try:
-            other = await self._db.read(self._run, reading.query, who, now, past)
+            other = await self._db.read(self._run, reading.query, who, now.astimezone(UTC), past, words)
         except BadInput:
             return first
         return second.weigh(first, other)
@@ -178,24 +190,41 @@ class Ask:
         told = second.tell(question, words, lambda word: vocabulary.lookup(conn, rights, word))
         return (told, words) if told is not None else None
 
-    async def recompute(self, query: p.PostureQuery, who: Asker, *, as_of: datetime | None = None) -> Answer:
+    async def recompute(
+        self, query: p.PostureQuery, who: Asker, *, as_of: datetime | None = None, words: Habits = PLAIN
+    ) -> Answer:
         """The Check button: the same query again, now."""
         now = as_of or self._clock.now()
-        return await self._db.read(self._run, query, who, now, as_of is not None)
+        return await self._db.read(self._run, query, who, now, as_of is not None, words)
 
     def _answer(
-        self, conn: Connection, question: str, who: Asker, before: Turn | None, now: datetime, past: bool
+        self,
+        conn: Connection,
+        question: str,
+        who: Asker,
+        before: Turn | None,
+        now: datetime,
+        past: bool,
+        habits: Habits = PLAIN,
+        words: Habits = PLAIN,
     ) -> tuple[Answer, Turn | None]:
         rights = self.rights(who)
         reader = self._reader(conn, rights)
         begun = perf_counter()
-        reading: Reading = reader.read(
-            question, now=now, lookup=lambda word: vocabulary.lookup(conn, rights, word), team=who.team, before=before
-        )
+
+        def read(at: datetime) -> Reading:
+            return reader.read(
+                question, now=at, lookup=lambda word: vocabulary.lookup(conn, rights, word), team=who.team,
+                before=before,
+            )  # fmt: skip
+
+        reading = read(habits.local(now))
+        if reading.query is not None and reading.query.kind is p.Kind.TREND and habits.zone != "UTC":
+            reading = read(now)  # a course is counted by days in UTC
         took = 1000 * (perf_counter() - begun)
         if reading.outcome != "answered" or reading.query is None or reading.parsed is None:
             return Answer(reading.outcome, phrase.plain(reading.said, 1000), now, read_ms=took), None
-        answer = self._run(conn, reading.query, who, now, past)
+        answer = self._run(conn, reading.query, who, now, past, words)
         answer.read_ms = took
         first = next((row["label"] for row in answer.rows[:1] if "label" in row), None)
         by = reading.parsed.by
@@ -203,7 +232,9 @@ class Ask:
             first, by = before.first, before.by  # "that team" still is the one of the ranking
         return answer, Turn(reading.parsed, first, by)
 
-    def _run(self, conn: Connection, query: p.PostureQuery, who: Asker, now: datetime, past: bool) -> Answer:
+    def _run(
+        self, conn: Connection, query: p.PostureQuery, who: Asker, now: datetime, past: bool, words: Habits = PLAIN
+    ) -> Answer:
         # Where nothing happened since the instant asked for, what is stored is what stood then.
         past = past and self._happened_since(conn, now)
         frame = sql.frame(now, self._settings.sla, self.rights(who), past=past)
@@ -211,8 +242,8 @@ class Ask:
         if query.kind is p.Kind.DETAIL and not result.rows:
             return Answer("clarify", f"I know no finding {phrase.plain(query.uid)}.", now)
         return Answer(
-            "answered", phrase.sentence(query, result, now), now, query.kind, result.value, result.rows, result.total,
-            query, phrase.how_read(query, now),
+            "answered", phrase.sentence(query, result, now, words), now, query.kind, result.value, result.rows,
+            result.total, query, phrase.how_read(query, now, words),
         )  # fmt: skip
 
     def _happened_since(self, conn: Connection, at: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Relative and absolute times in words, as of an instant. Weeks begin on Monday, everything is UTC.
+"""Relative and absolute times in words, as of an instant. Weeks begin on Monday; days are those of the zone of ``now``.
 
 "Last week" is the calendar week before this one; "past week" and "last 7 days" are rolling.
 """
@@ -39,6 +39,7 @@ _WEEKDAYS = {
     for name in names.split()
 }  # fmt: skip
 _DAY = timedelta(days=1)
+_PARTS = {"morning": (0, 12), "afternoon": (12, 18), "evening": (18, 24), "tonight": (18, 24)}  # hours of the day
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,9 @@ def duration(words: Sequence[Token], at: int) -> tuple[timedelta, Unit, float, i
 
 class _Reader:
     def __init__(self, words: Sequence[Token], now: datetime) -> None:
-        self._words, self._now = words, now
-        self._today = datetime(now.year, now.month, now.day, tzinfo=UTC)
+        # Lengths are counted in hours that passed, days on the wall calendar of whoever asks.
+        self._words, self._now, self._local, self._zone = words, now.astimezone(UTC), now, now.tzinfo or UTC
+        self._today = datetime(now.year, now.month, now.day, tzinfo=self._zone)
 
     def word(self, at: int) -> str:
         return self._words[at].word if 0 <= at < len(self._words) and not self._words[at].quoted else ""
@@ -132,7 +134,8 @@ class _Reader:
         if found is None:
             if way == "since" and (length := self.duration(at + skip)) and self.has(at + skip + length[3], "ago"):
                 start = self._now - length[0]
-                return Window(start, self._now, f"since {start:%Y-%m-%d %H:%M}"), skip + length[3] + 1
+                said = f"since {start.astimezone(self._zone):%Y-%m-%d %H:%M}"
+                return Window(start, self._now, said), skip + length[3] + 1
             return None
         window, used = found
         if way == "since":
@@ -190,7 +193,7 @@ class _Reader:
     def _date(self, year: int | None, month: int, day: int) -> datetime | None:
         """That day; without a year the latest one that is not in the future."""
         try:
-            found = datetime(year or self._now.year, month, day, tzinfo=UTC)
+            found = datetime(year or self._local.year, month, day, tzinfo=self._zone)
         except ValueError:
             return None
         if year is None and found > self._now:
@@ -212,6 +215,8 @@ class _Reader:
             return Window(start, start, f"the {word} of {found[0].said}"), found[1] + 2
         if word == "end" and self.word(at + 1) == "of" and (found := self._moment(at + 2)) and found[0].end:
             return Window(found[0].end, found[0].end, f"the end of {found[0].said}"), found[1] + 2
+        if part := self._part_of_a_day(at):
+            return part
         if word == "today":
             return self._one_day(self._today, "today", 1)
         if word == "yesterday":
@@ -243,13 +248,28 @@ class _Reader:
         if word in _MONTHS and (word != "may" or self._words[at].raw != "may"):
             return self._month(at)
         if (length := self.duration(at)) and self.has(at + length[3], "ago"):
-            day = self._now - length[0]
-            return self._one_day(datetime(day.year, day.month, day.day, tzinfo=UTC), f"{day:%Y-%m-%d}", length[3] + 1)
-        if re.fullmatch(r"20\d\d", word) and int(word) <= self._now.year:
+            day = self._local - length[0]
+            then = datetime(day.year, day.month, day.day, tzinfo=self._zone)
+            return self._one_day(then, f"{day:%Y-%m-%d}", length[3] + 1)
+        if re.fullmatch(r"20\d\d", word) and int(word) <= self._local.year:
             year = int(word)
-            start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+            start, end = datetime(year, 1, 1, tzinfo=self._zone), datetime(year + 1, 1, 1, tzinfo=self._zone)
             return Window(start, min(end, self._now), word), 1
         return None
+
+    def _part_of_a_day(self, at: int) -> tuple[Window, int] | None:
+        """this morning, this afternoon, this evening, tonight, last night."""
+        word, hours = self.word(at), _PARTS.get(self.word(at + 1) if self.word(at) == "this" else self.word(at))
+        if word == "last" and self.word(at + 1) == "night":
+            start = self._today - _DAY + timedelta(hours=18)
+            return Window(start, min(self._today + timedelta(hours=6), self._now), "last night"), 2
+        if hours is None or word not in {"this", "tonight"}:
+            return None
+        said = "tonight" if word == "tonight" else f"this {self.word(at + 1)}"
+        start, end = (self._today + timedelta(hours=each) for each in hours)
+        if start >= self._now:
+            return None  # it has not begun
+        return Window(start, min(end, self._now), said), 1 if word == "tonight" else 2
 
     def _back(self, at: int, word: str) -> tuple[Window, int] | None:
         """last week (calendar), past week (rolling), last 7 days (rolling), last Tuesday, last October."""
@@ -297,14 +317,14 @@ class _Reader:
         return Window(start, min(end, self._now), said, unit, 1), used  # type: ignore[arg-type]
 
     def _quarter(self, quarter: int, year: int | None, at: int) -> tuple[Window, int]:
-        start = datetime(year or self._now.year, 3 * quarter - 2, 1, tzinfo=UTC)
+        start = datetime(year or self._local.year, 3 * quarter - 2, 1, tzinfo=self._zone)
         if year is None and start > self._now:
             start = start.replace(year=start.year - 1)
         return Window(start, min(_months(start, 3), self._now), f"Q{quarter} {start.year}"), 1 + (year is not None)
 
     def _month(self, at: int) -> tuple[Window, int]:
         year = self.year(at + 1)
-        start = datetime(year or self._now.year, _MONTHS[self.word(at)], 1, tzinfo=UTC)
+        start = datetime(year or self._local.year, _MONTHS[self.word(at)], 1, tzinfo=self._zone)
         if year is None and start > self._now:
             start = start.replace(year=start.year - 1)
         end = start + timedelta(days=monthrange(start.year, start.month)[1])

@@ -8,15 +8,22 @@ Rules
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+Instant = Annotated[datetime, AfterValidator(_utc)]
 
 
 class Kind(StrEnum):
@@ -72,8 +79,8 @@ class Within(_Frozen):
 
     op: Literal["within"] = "within"
     field: Moment
-    start: datetime | None = None
-    end: datetime | None = None
+    start: Instant | None = None
+    end: Instant | None = None
     said: str = ""
 
 
@@ -87,7 +94,7 @@ class OpenAt(_Frozen):
     """Was open at that instant: seen before it, neither resolved nor suppressed before it."""
 
     op: Literal["open_at"] = "open_at"
-    at: datetime
+    at: Instant
     said: str = ""
 
 

@@ -37,6 +37,13 @@ class QuestionAnswer(BaseModel):
     cannot: str = Field("", max_length=400, description="Why it cannot be put, where query is null")
 
 
+def _instant(now: datetime) -> str:
+    """In UTC; where the asker's days are others, on the asker's clock and with its distance to UTC."""
+    if now.utcoffset():
+        return f"{now:%A %Y-%m-%dT%H:%M%z}, days in words are those of this clock"
+    return f"{now.astimezone(UTC):%A %Y-%m-%dT%H:%MZ}"
+
+
 class ModelQuestions:
     def __init__(self, asking: Asking, db: Database, settings: Settings) -> None:
         self._asking, self._db, self._settings = asking, db, settings
@@ -48,7 +55,7 @@ class ModelQuestions:
         clean = Redactor(await self._db.read(directory, self._settings))
         data = {
             "question": clean(question, 1000),
-            "now": f"{now.astimezone(UTC):%A %Y-%m-%dT%H:%MZ}",
+            "now": _instant(now),
             "names": {dimension: [clean(name, 200) for name in some] for dimension, some in names.items()},
             "previous": before.model_dump(mode="json", exclude_defaults=True) if before is not None else None,
         }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bot.domain.errors import GatehouseError
+from bot.domain.habits import PLAIN, Habits
 from bot.domain.plans import Reversibility
 from bot.domain.principals import Actor
 from bot.domain.views import CauseView, FactLine, FindingView, PlanView, Stage
@@ -106,21 +107,22 @@ class About:
         """The cause of an id of a cause or finding; "" where a finding has none. ``NotFound`` where there is none."""
         return (await self._board.finding(wanted)).cause_id if wanted.startswith("f-") else wanted
 
-    async def tell(self, intent: Intent, cause_id: str, actor: Actor) -> Told:
+    async def tell(self, intent: Intent, cause_id: str, actor: Actor, habits: Habits = PLAIN) -> Told:
+        """Times are written as ``habits`` has them."""
         view = await self._board.cause(cause_id)
         match intent:
             case "why":
-                return _why(view)
+                return _why(view, habits)
             case "how_fix" | "fix":
                 return _fix(view, order=intent == "fix")
             case "who":
-                return _who(view)
+                return _who(view, habits)
             case "explain":
                 return _explain(view)
             case "what_would":
-                return await self._what_would(view, actor)
+                return await self._what_would(view, actor, habits)
 
-    async def _what_would(self, view: CauseView, actor: Actor) -> Told:
+    async def _what_would(self, view: CauseView, actor: Actor, habits: Habits) -> Told:
         if view.stage in _RUNNING or not view.playbook:
             told = _fix(view, order=False)
             why = "Nothing waits for approval here. " if view.stage in _RUNNING else ""
@@ -129,14 +131,15 @@ class About:
             plan = await self._approvals.look(view.id, actor)
         except GatehouseError as error:
             return Told(f"No plan can be made now: {error.reason} {error.mend}".strip(), view)
-        return _plan(view, plan)
+        return _plan(view, plan, habits)
 
 
-def _why(view: CauseView) -> Told:
-    due = f", due {view.due:%Y-%m-%d}" if view.due else ", with no date set"
+def _why(view: CauseView, habits: Habits) -> Told:
+    due = f", due {habits.day(view.due)}" if view.due else ", with no date set"
     text = f"It is {view.priority.label} ({view.decision.value}){due}, by the decision table over these facts."
     points = tuple(
-        f"{each.fact} ({each.source}{f', as of {each.as_of:%Y-%m-%d}' if each.as_of else ''})" for each in view.reasons
+        f"{each.fact} ({each.source}{f', as of {habits.day(each.as_of)}' if each.as_of else ''})"
+        for each in view.reasons
     )
     if not points:
         text = f"It is {view.priority.label} ({view.decision.value}){due}; no facts are kept with that verdict."
@@ -164,21 +167,21 @@ def _fix(view: CauseView, *, order: bool) -> Told:
     return Told(text, view, facts, points if not facts else (), fixable)
 
 
-def _who(view: CauseView) -> Told:
+def _who(view: CauseView, habits: Habits) -> Told:
     request, execution, points = view.request, view.execution, list[str]()
     if request is not None:
-        points.append(f"{request.requested_by.name} asked for it on {request.requested_at:%Y-%m-%d %H:%M} UTC.")
+        points.append(f"{request.requested_by.name} asked for it on {habits.moment(request.requested_at)}.")
         for vote in request.votes:
             stead = f" in the stead of {vote.instead_of.name}" if vote.instead_of else ""
             why = f": {vote.reason}" if vote.reason else ""
-            points.append(f"{vote.who.name}{stead} voted {vote.choice.value} on {vote.at:%Y-%m-%d %H:%M} UTC{why}.")
+            points.append(f"{vote.who.name}{stead} voted {vote.choice.value} on {habits.moment(vote.at)}{why}.")
         if request.glass is not None:
             points.append(f"{request.glass.by.name} broke the glass: {request.glass.reason}.")
     if execution is not None and execution.standing is not None:
         by = " and ".join(person.name for person in execution.standing.by)
         points.append(f"Approved in advance by {by} ({execution.standing.id}, for {execution.standing.scope}).")
     if view.snoozed_by and view.snoozed_until:
-        points.append(f"{view.snoozed_by} snoozed it until {view.snoozed_until:%Y-%m-%d}.")
+        points.append(f"{view.snoozed_by} snoozed it until {habits.day(view.snoozed_until)}.")
     if execution is not None and execution.decided_by:
         named = ", ".join(person.name for person in execution.decided_by)
         text = f"Decided by {named}; it came to: {execution.state.value.replace('_', ' ')}."
@@ -213,7 +216,7 @@ def _explain(view: CauseView) -> Told:
     )  # fmt: skip
 
 
-def _plan(view: CauseView, shown: PlanView) -> Told:
+def _plan(view: CauseView, shown: PlanView, habits: Habits) -> Told:
     plan = shown.plan
     count = len(plan.changes)
     if not count:
@@ -230,7 +233,7 @@ def _plan(view: CauseView, shown: PlanView) -> Told:
     )
     facts = [
         ("Blast radius", plan.blast_radius.summary), ("Who may approve", ", ".join(shown.could)),
-        ("Rule", shown.rule.name), ("Until", f"{shown.expires_at:%Y-%m-%d %H:%M} UTC"),
+        ("Rule", shown.rule.name), ("Until", habits.moment(shown.expires_at)),
     ]  # fmt: skip
     points = tuple(change.summary for change in plan.changes[:10]) + plan.blast_radius.warnings
     return Told(text, view, tuple(FactLine(label=k, value=v) for k, v in facts if v), points, True)

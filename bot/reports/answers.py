@@ -23,6 +23,7 @@ from bot.ask.service import Answer, Ask, Asker
 from bot.domain import posture as p
 from bot.domain.answers import AnswerView, CheckView
 from bot.domain.errors import BadInput, Denied, NotFound
+from bot.domain.habits import PLAIN, Habits
 from bot.domain.ids import Clock, IdSource, canonical
 from bot.domain.principals import Actor
 from bot.reports import suggest, tables
@@ -125,47 +126,50 @@ class Answers:
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    async def answer(self, question: str, actor: Actor, place: Place, audience: Audience | None = None) -> AnswerView:
-        """Answer and keep it. ``Denied`` for guests; a question about one thing needs that thing to be in sight."""
+    async def answer(
+        self, question: str, actor: Actor, place: Place, audience: Audience | None = None, habits: Habits = PLAIN
+    ) -> AnswerView:
+        """Answer and keep it. ``Denied`` for guests; a question about one thing needs that thing to be in sight.
+        ``habits``: the days meant are those of who asks; written so it is where only the asker reads it."""
         self.require(actor)
         question = " ".join(question.split())
         if len(question) > LONGEST:
             raise BadInput(f"A question has at most {LONGEST} characters.", mend="Ask shorter, or ask twice.")
-        to = audience or self.audience(actor, place)
+        to, words = audience or self.audience(actor, place), habits if place.private else PLAIN
         if not question:
             return self._view("", "clarify", question, "What would you like to know?", to)
         cause_id = await self._cause(question, place, to.who)
         intent = intent_of(question)
         if intent and cause_id:
-            return await self._about_it(intent, question, cause_id, actor, place, to)
+            return await self._about_it(intent, question, cause_id, actor, place, to, words)
         await self._carry(question, place, to.who)
-        found = await self._ask.ask(question, to.who, thread=place.key)
+        found = await self._ask.ask(question, to.who, thread=place.key, habits=habits, words=words)
         if intent and found.status != "answered":
             said = "Which one? Ask in the thread under its card, or name it by its id (c-… or f-…)."
             return await self._keep(self._view("", "clarify", question, said, to), None, place, to.who)
-        return await self._keep(self._answered(question, found, to), found, place, to.who)
+        return await self._keep(self._answered(question, found, to, habits=words), found, place, to.who)
 
-    async def recomputed(self, answer_id: str, actor: Actor, offset: int = 0) -> AnswerView:
+    async def recomputed(self, answer_id: str, actor: Actor, offset: int = 0, habits: Habits = PLAIN) -> AnswerView:
         """A page of an answer's table, computed now with the rights of who looks."""
         self.require(actor)
         row, query = await self._stored(answer_id)
         own = self.audience(actor, Place("", private=True))
-        found = await self._ask.recompute(query, own.who)
-        view = self._answered(row.question, found, own, offset)
+        found = await self._ask.recompute(query, own.who, words=habits)
+        view = self._answered(row.question, found, own, offset, habits)
         return view.model_copy(update={"id": answer_id, "chart": None})
 
-    async def check(self, answer_id: str, actor: Actor) -> CheckView:
+    async def check(self, answer_id: str, actor: Actor, habits: Habits = PLAIN) -> CheckView:
         """The same query again, now, with the rights of who presses; and the findings behind it."""
         self.require(actor)
         row, query = await self._stored(answer_id)
         own = self.audience(actor, Place("", private=True))
-        now = await self._ask.recompute(query, own.who)
+        now = await self._ask.recompute(query, own.who, words=habits)
         behind = await self._ask.recompute(tables.behind(query), own.who)
         comparable = row.rights == rights_key(self._ask.rights(own.who))
         same = row.result == figures(now) if comparable else None
         return CheckView(
             question=row.question,
-            query_words=phrase.how_read(query, self._clock.now()),
+            query_words=phrase.how_read(query, self._clock.now(), habits),
             query_json=query.model_dump_json(indent=1, exclude_defaults=True),
             ids=tuple(str(each["id"]) for each in behind.rows[:BEHIND]),
             total=behind.total,
@@ -230,10 +234,10 @@ class Answers:
         return held
 
     async def _about_it(
-        self, intent: Intent, question: str, cause_id: str, actor: Actor, place: Place, to: Audience
+        self, intent: Intent, question: str, cause_id: str, actor: Actor, place: Place, to: Audience, words: Habits
     ) -> AnswerView:
         await self._require_sight(cause_id, to.who)
-        told = await self._about.tell(intent, cause_id, actor)
+        told = await self._about.tell(intent, cause_id, actor, words)
         view = self._told(question, told, to)
         return await self._keep(view, None, place, to.who)
 
@@ -273,16 +277,18 @@ class Answers:
                 await self._turns.put(place.address, rights, turn, keep=CARRIED)
         return view.model_copy(update={"id": made})
 
-    def _answered(self, question: str, found: Answer, to: Audience, offset: int = 0) -> AnswerView:
+    def _answered(
+        self, question: str, found: Answer, to: Audience, offset: int = 0, habits: Habits = PLAIN
+    ) -> AnswerView:
         if found.status != "answered" or found.query is None:
             return self._view("", found.status, question, found.text, to)
         view = self._view("", "answered", question, found.text, to).model_copy(
             update={
                 "as_of": found.as_of,
                 "how_read": found.how_read,
-                "table": tables.table(found, offset),
+                "table": tables.table(found, offset, habits),
                 "chart": tables.chart(found),
-                "facts": tables.facts(found),
+                "facts": tables.facts(found, habits),
                 "checkable": True,
             }
         )

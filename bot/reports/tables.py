@@ -8,6 +8,7 @@ from bot.ask.phrase import figure
 from bot.ask.service import Answer
 from bot.domain import posture as p
 from bot.domain.answers import ChartView, Column, TableView
+from bot.domain.habits import PLAIN, Habits
 from bot.domain.views import FactLine
 
 PAGE = 15  # rows of a page: with seven columns well within the 100 rows and 10,000 characters of a Slack table
@@ -27,8 +28,8 @@ _DETAIL = (
 _UNITS = {"count": "", "percent": "%", "sla_rate": "%", "net": "", "change": ""}
 
 
-def table(found: Answer, offset: int = 0) -> TableView | None:
-    """One page of the rows; None where there is nothing to tabulate."""
+def table(found: Answer, offset: int = 0, habits: Habits = PLAIN) -> TableView | None:
+    """One page of the rows, as the reader writes; None where there is nothing to tabulate."""
     query = found.query
     if query is None or not found.rows or query.kind is p.Kind.DETAIL:
         return None
@@ -37,15 +38,15 @@ def table(found: Answer, offset: int = 0) -> TableView | None:
         case p.Kind.LIST:
             columns = tuple(Column(name=name) for _, name in _LIST)
             total = min(found.total, query.limit) if query.limit else found.total
-            cells = tuple(tuple(_cell(row, key) for key, _ in _LIST) for row in rows)
+            cells = tuple(tuple(_cell(row, key, habits) for key, _ in _LIST) for row in rows)
             return TableView(columns=columns, rows=cells, offset=offset, total=min(total, len(found.rows)))
         case p.Kind.TREND:
             columns = (Column(name="Date"), Column(name=query.trend.capitalize(), numeric=True))
-            cells = tuple((str(row["date"]), figure(row["value"])) for row in rows)
+            cells = tuple((habits.day_of(row["date"]), figure(row["value"], habits)) for row in rows)
         case p.Kind.BREAKDOWN | p.Kind.COMPARE:
             by = (query.by or "").replace("_", " ").capitalize() if query.kind is p.Kind.BREAKDOWN else "Side"
             columns = (Column(name=by), Column(name=_measured(query), numeric=True))
-            cells = tuple((label(row), figure(row["value"])) for row in rows)
+            cells = tuple((label(row), figure(row["value"], habits)) for row in rows)
         case _:
             return None
     return TableView(columns=columns, rows=cells, offset=offset, total=len(found.rows))
@@ -74,12 +75,13 @@ def chart(found: Answer) -> ChartView | None:
     return None
 
 
-def facts(found: Answer) -> tuple[FactLine, ...]:
+def facts(found: Answer, habits: Habits = PLAIN) -> tuple[FactLine, ...]:
     """Of a single finding."""
     if found.kind is not p.Kind.DETAIL or not found.rows:
         return ()
     row = found.rows[0]
-    return tuple(FactLine(label=name, value=_cell(row, key, 200)) for key, name in _DETAIL if _cell(row, key))
+    cells = ((name, _cell(row, key, habits, 200)) for key, name in _DETAIL)
+    return tuple(FactLine(label=name, value=value) for name, value in cells if value)
 
 
 def behind(query: p.PostureQuery, limit: int = 25) -> p.PostureQuery:
@@ -94,7 +96,7 @@ def behind(query: p.PostureQuery, limit: int = 25) -> p.PostureQuery:
     return p.PostureQuery(kind=p.Kind.LIST, where=where, limit=limit)
 
 
-def _cell(row: dict[str, Any], key: str, limit: int = CELL) -> str:
+def _cell(row: dict[str, Any], key: str, habits: Habits, limit: int = CELL) -> str:
     value = row.get(key)
     if key == "resource_name":
         value = value or row.get("resource")
@@ -102,7 +104,7 @@ def _cell(row: dict[str, Any], key: str, limit: int = CELL) -> str:
         return ""
     text = str(value)
     if key in {"due", "first_seen"}:
-        text = text[:10] + (" overdue" if key == "due" and row.get("overdue") else "")
+        text = habits.day_of(text) + (" overdue" if key == "due" and row.get("overdue") else "")
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
