@@ -13,6 +13,7 @@ from bot.store import outbox
 from bot.store import teams as store
 from bot.store.outbox import OUTBOX, POSTS
 from handlers.teams.payloads import origin_of
+from tests.unit.remediation.conftest import Crash
 
 from . import strict
 from .lamps import SECOND, Channel, World, channel_of, new_file, text, verbs
@@ -145,11 +146,11 @@ async def test_a_crash_while_posting_anew_does_not_post_twice(world: World) -> N
 
         async def dies(message: Any) -> str:
             await post(message)
-            raise KeyboardInterrupt  # the process ends: sent, not written down
+            raise Crash  # the process ends: sent, not written down
 
         channel.poster.post = dies  # type: ignore[method-assign]
         await world.db.write(outbox.refresh_cause, world.ids, world.clock.now(), world.cause)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Crash):
             await channel.deliver()
         channel.poster.post = post  # type: ignore[method-assign]
         world.clock.pass_(minutes=5)
