@@ -192,7 +192,7 @@ class TeamsGate:
             status, body = await self.send(await request.json())
         except aiohttp.ClientError:
             return web.json_response({"error": "the bot does not answer"}, status=502)
-        return web.Response(status=status) if body is None else web.json_response(body, status=status)
+        return web.Response(status=status) if body is None else web.json_response(_drawable(body), status=status)
 
     async def press(
         self, who: Account, conversation: str, message: str, action: Mapping[str, Any], *, automatic: bool = False
@@ -239,9 +239,11 @@ class TeamsGate:
         wait = self._wait(request.method, path, body)
         if wait:
             return self._no(request, path, 429, "TooManyRequests", "slow down", {"Retry-After": str(wait)})
-        target = URL(f"{self._playground}/_connector{path}", encoded=True)
-        headers = {"Content-Type": "application/json"}
-        async with self._http.request(request.method, target, data=raw or None, headers=headers) as answer:
+        target, sent = (
+            URL(f"{self._playground}/_connector{path}", encoded=True),
+            None if body is None else _drawable(body),
+        )
+        async with self._http.request(request.method, target, json=sent) as answer:
             said = await answer.read()
             status = answer.status
         found = _json(said)
@@ -355,16 +357,16 @@ class TeamsGate:
         return socket
 
     async def _installed(self, request: web.Request) -> web.Response:
-        """What a page does once it knows its channels: from now on it can be shown what is in them."""
+        """What a page does for the conversation it shows first, and then for each it opens. It knows all of them now,
+        and can be shown what is in them."""
         answer = web.json_response({})
         if request.path not in self._installed_in:
             self._installed_in.add(request.path)
             answer = await self._pass(request)
-        if request.match_info["conversation"] in {channel.id for channel in teams.CHANNELS}:
-            for page in [each for each in self._pages if not each.ready]:
-                page.ready = True
-                for frame in list(self._memory.values()):
-                    await self._show(page, frame)
+        for page in [each for each in self._pages if not each.ready]:
+            page.ready = True
+            for frame in list(self._memory.values()):
+                await self._show(page, frame)
         return answer
 
     async def _typed(self, request: web.Request) -> web.Response:
@@ -422,6 +424,18 @@ def _viewers(frame: Mapping[str, Any]) -> list[str]:
     content = found[0].get("content") if found[0].get("contentType") == _CARD else {}
     users: list[str] = ((content or {}).get("refresh") or {}).get("userIds") or []
     return users
+
+
+def _drawable(thing: Any) -> Any:
+    """Without the width of cards, which the Playground cannot draw and remarks on under every card."""
+    if isinstance(thing, list):
+        return [_drawable(each) for each in thing]
+    if not isinstance(thing, dict):
+        return thing
+    kept = {key: _drawable(value) for key, value in thing.items()}
+    if kept.get("type") == "AdaptiveCard" and kept.get("msteams") == {"width": "Full"}:
+        del kept["msteams"]
+    return kept
 
 
 def _json(raw: bytes) -> Any:
