@@ -13,8 +13,9 @@ from bot.settings import Settings
 from bot.store.database import Database
 
 from .deciders import Deciders
-from .desk import TeamsDesk, resume
+from .desk import TeamsDesk
 from .directory import TeamsDirectory
+from .left import resume
 from .poster import TeamsPoster
 from .refresh import Personal
 from .routes import routes

@@ -11,7 +11,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -20,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from bot.domain.errors import GatehouseError, Gone, Refused
-from bot.domain.principals import Actor, Platform, PlatformIdentity
+from bot.domain.principals import Actor, Platform
 from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.reports.answers import Place
@@ -31,6 +30,7 @@ from cards import adaptive, build
 from handlers.common import acts, forms
 from handlers.common.abilities import Abilities
 from handlers.common.ids import WORDS, ids_of, text_id
+from handlers.common.left import BROKEN, KEPT
 
 from . import (
     asking,
@@ -62,9 +62,7 @@ PATIENCE = 8.0  # seconds; Teams gives an invoke up after some more
 CARD, MESSAGE = adaptive.CONTENT_TYPE, "application/vnd.microsoft.activity.message"
 _CALLED = re.compile(r"^[/@]gatehouse\b[:,]?", re.I)  # in the 1:1 chat nobody has to call us, but may
 LATER = "This takes a little longer. I tell you in our chat how it ends."
-KEPT, _NEVER = timedelta(minutes=10), datetime.min.replace(tzinfo=UTC)
-_BROKEN = Notice(ok=False, said="Something went wrong on our side.",
-                 mend="Look at the card whether it was counted; if not, try again or tell the operators.")  # fmt: skip
+SEEN, _NEVER = timedelta(minutes=10), datetime.min.replace(tzinfo=UTC)
 _UNKNOWN = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
 
 
@@ -107,7 +105,7 @@ class TeamsDesk:
         if activity.get("type") in {"conversationUpdate", "installationUpdate"} or len(self._kept) > 5_000:
             self._kept.clear()
         # Now and then once more: a post that was refused may have closed the place meanwhile, in whatever process.
-        due = {each for each in (origin.reference, origin.person) if now - self._kept.get(each, _NEVER) > KEPT}
+        due = {each for each in (origin.reference, origin.person) if now - self._kept.get(each, _NEVER) > SEEN}
         if origin.reference in due:
             await db.write(store.keep_conversation, origin.reference, now)
         if origin.user and origin.person in due:
@@ -133,12 +131,12 @@ class TeamsDesk:
         verb = pressed.verb
         if not await self.received(origin, activity, self.kind_of(verb)):
             return {"statusCode": 200, "type": MESSAGE, "value": "This was received already; the card shows how it is."}
-        reply = await self.in_time(origin, self._answer(origin, verb, ids, pressed.given, click))
+        reply = await self.in_time(origin, self.answer(origin, verb, ids, pressed.given, click))
         return _body(reply) if reply else {"statusCode": 200, "type": MESSAGE, "value": LATER}
 
     @staticmethod
     def kind_of(verb: str) -> str:
-        return f"submit.{verb}" if verb in SUBMISSIONS else f"action.{verb}"
+        return f"submit.{verb}" if TeamsDesk.sends(verb) else f"action.{verb}"
 
     async def in_time(self, origin: Origin, work: Coroutine[Any, Any, Reply]) -> Reply | None:
         """What it comes to; None where nobody may wait so long: it goes on, and its end is told in the 1:1 chat."""
@@ -186,8 +184,15 @@ class TeamsDesk:
 
     # --- running it --------------------------------------------------------------------------------------------------
 
-    async def _answer(self, origin: Origin, verb: str, ids: Ids, given: Given, click: str) -> Reply:
-        """Do it, close the journal row, and say how it ended."""
+    @staticmethod
+    def sends(verb: str) -> bool:
+        return verb in SUBMISSIONS
+
+    async def answer(
+        self, origin: Origin, verb: str, ids: Ids, given: Given, click: str, *, keep: bool = True
+    ) -> Reply:
+        """Do it, close the journal row, and say how it ended. ``keep``: a submission that breaks off in an unforeseen
+        way stays in the journal, since nobody knows whether it was counted; ``left.py`` does it again."""
 
         async def work() -> Reply:
             handler = SUBMISSIONS.get(verb) or ACTIONS.get(verb)
@@ -196,7 +201,7 @@ class TeamsDesk:
         async def refused(error: GatehouseError) -> Reply:
             return await refusals.after(self, error, origin, verb, ids, given, again=AGAIN, lists=LISTS)
 
-        return await self.run(work, ids, click, refused)
+        return await self.run(work, ids, click, refused, keep=keep and self.sends(verb))
 
     async def run(
         self,
@@ -204,6 +209,8 @@ class TeamsDesk:
         ids: Ids,
         click: str,
         refused: Callable[[GatehouseError], Awaitable[Reply]] | None = None,
+        *,
+        keep: bool = False,
     ) -> Reply:
         self.in_hand.add(click)
         state, reply = "done", None
@@ -214,11 +221,13 @@ class TeamsDesk:
             reply = await refused(error) if refused else told(forms.as_notice(error), ids)
         except Exception:
             log.exception("an interaction of Teams failed")
-            state, reply = "failed", told(_BROKEN, ids)
+            state, reply = "failed", replace(told(KEPT if keep else BROKEN, ids), open=keep)
         try:
-            if click:
+            if click and not reply.open:
                 now = self.engine.clock.now()
                 await self.engine.db.write(clicks.finish, click, state=state, outcome=reply.card.summary, now=now)
+        except Exception:  # done is done: this person is told, and the row is closed when the journal is worked off
+            log.exception("the journal row of %s could not be closed", click)
         finally:
             self.in_hand.discard(click)
         return reply
@@ -389,30 +398,6 @@ LISTS: dict[str, Handler] = {
     **standing.LISTS,
     **rules.LISTS,
 }
-
-
-async def resume(desk: TeamsDesk, after: timedelta = timedelta(minutes=1)) -> int:
-    """Finish what a crash left in the journal: what was sent is done now (the engine decides anew whether it may be and
-    whether it was done already), what nobody waits for any more is closed. Its person is told. How many there were."""
-    engine = desk.engine
-    now = engine.clock.now()
-    found = await engine.db.read(clicks.unfinished, now - after)
-    left = [each for each in found if each.platform == "teams" and each.id not in desk.in_hand]
-    for each in left:
-        kept, who = json.loads(each.payload), PlatformIdentity.model_validate_json(each.identity)
-        verb = str(kept.get("verb", ""))
-        if each.kind == "command.ask" and await asking.again(desk, who, kept, each.id):
-            continue
-        if each.kind == f"submit.{verb}" and verb in SUBMISSIONS:
-            origin = Origin(who.tenant, who.user, "", "", "personal", "", "", click=each.id)
-            given = {str(key): str(said) for key, said in kept.get("answers", {}).items()}
-            reply = await desk._answer(origin, verb, ids_of(kept.get("value")), given, each.id)
-            line = reply.card.summary
-        else:
-            line = "Gatehouse was interrupted while it answered you. If what you asked for did not appear, try again."
-            await engine.db.write(clicks.finish, each.id, state="failed", outcome="interrupted", now=now)
-        await engine.db.write(outbox.tell, engine.ids, now, f"teams:{who.user}", line, dedupe=f"answer:{each.id}"[:500])
-    return len(left)
 
 
 def _body(reply: Reply) -> dict[str, Any]:

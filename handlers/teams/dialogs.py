@@ -31,7 +31,7 @@ async def answer(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) -
     pressed = pressed_of(activity)
     if not await desk.received(origin, activity, desk.kind_of(pressed.verb)):
         return adaptive.task_message(AGAIN)
-    doing = desk._answer(origin, pressed.verb, ids_of(pressed.value), pressed.given, origin.click)
+    doing = desk.answer(origin, pressed.verb, ids_of(pressed.value), pressed.given, origin.click)
     reply = await desk.in_time(origin, doing)
     return shown(reply) if reply else adaptive.task_message(LATER)
 

@@ -69,7 +69,7 @@ async def submit(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) -
 
         doing = desk.run(work, ids, origin.click)
     else:
-        doing = desk._answer(origin, pressed.verb, ids, pressed.given, origin.click)
+        doing = desk.answer(origin, pressed.verb, ids, pressed.given, origin.click)
     reply = await desk.in_time(origin, doing)
     return _dialog(reply) if reply else adaptive.task_message("This takes a little longer; I tell you in our chat.")
 
@@ -79,7 +79,7 @@ async def about(desk: TeamsDesk, origin: Origin, ids: Ids, given: Given) -> Repl
     if not question:
         raise BadInput("Please write your question.")
     place = Place("teams", origin.place, f"@{origin.user}", private=True, cause_id=text_id(ids, "c"))
-    view = await desk.engine.answers.answer(question, await desk.actor(origin), place)
+    view = await desk.engine.answers.answer(question, await desk.actor(origin), place, habits=origin.habits)
     return Reply(build.answer_card(view, private=True, asked=True, charts=True))
 
 

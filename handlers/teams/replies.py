@@ -25,7 +25,9 @@ class Reply:
     ``answer`` is what it answers, and ``rest`` its card without the sentence, for a stream. ``here``: it may be said
     where it was asked. ``note``: why it is not said there. ``toast``: instead of a card, where the answer to a button
     went out as a message of its own. ``offers``: what may be said next, in a 1:1 chat. ``filled``: a form that comes
-    back. ``done``: what was sent came to its end. ``refresh`` and ``dialogs`` as ``cards.adaptive`` takes them.
+    back. ``done``: what was sent came to its end.
+    ``open``: it broke off, and is done again from the journal. ``refresh`` and ``dialogs`` as ``cards.adaptive`` takes
+    them.
     """
 
     card: Card
@@ -39,6 +41,7 @@ class Reply:
     offers: tuple[str, ...] = ()
     filled: adaptive.Filled = field(default_factory=adaptive.Filled)
     done: bool = False
+    open: bool = False
     refresh: adaptive.Refresh | None = None
     dialogs: frozenset[str] = frozenset()
 

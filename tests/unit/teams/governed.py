@@ -126,8 +126,9 @@ class Governed:
         await self.desk.seen(origin, what)
         if what["type"] == "invoke":
             return await self.desk.invoked(origin, what)
-        await self.desk.said(origin, what)
-        await self.desk.drain()
+        if what["type"] == "message":
+            await self.desk.said(origin, what)
+            await self.desk.drain()
         return {}
 
     async def press(

@@ -20,7 +20,7 @@ from bot.store.posts import POSTS
 from cards.lint_adaptive import activity_problems
 from cards.plot import without_charts
 from handlers.teams import streaming
-from handlers.teams.desk import resume
+from handlers.teams.left import resume
 from handlers.teams.payloads import origin_of
 from tests.unit.cards.test_adaptive import schema_problems
 from tests.unit.slack.fakes import cause_view

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,17 +12,14 @@ import pytest
 from bot.domain.decisions import Choice, RequestState
 from bot.domain.errors import Denied
 from bot.domain.views import Option, OptionView
-from bot.store import clicks
 from bot.store import teams as store
 from cards.lint_adaptive import problems
-from handlers.teams.desk import resume
-from handlers.teams.payloads import click_of, command_of, journal_of, origin_of, pressed_of
+from handlers.teams.payloads import command_of, pressed_of
 from tests.unit.cards.test_adaptive import schema_problems
 from tests.unit.cards.test_breakglass import OFFER, glass
 from tests.unit.slack.fakes import plan_view, request_view
 
 from .kit import World, button, said
-from .test_wire import NOW
 from .world import ALICE, APP, CHANNEL, TENANT, activity, press
 
 APPROVE = OptionView(option=Option.APPROVE, allowed=True)
@@ -350,24 +346,6 @@ async def test_where_members_change_nobody_is_believed_on(world: World) -> None:
     kept = await world.db.read(store.conversation, TENANT, CHANNEL)
     assert kept is not None
     assert kept.installed
-
-
-async def test_what_a_crash_left_is_finished_and_told(world: World) -> None:
-    before = NOW - timedelta(minutes=5)
-    sent = press("gh.send_snooze", {"c": "c-1"}, given={"days": "7", "reason": "later"}, id="9")
-    looked = press("gh.details", {"c": "c-1"}, id="10")
-    for kind, what in (("submit.send_snooze", sent), ("action.details", looked)):
-        origin = origin_of(what)
-        await world.db.write(
-            clicks.receive, click_id=click_of(what, origin), platform="teams", kind=kind,
-            identity=origin.identity.model_dump_json(), payload=journal_of(what, origin), now=before,
-        )  # fmt: skip
-    assert await resume(world.desk) == 2
-    assert world.services.did("snooze") == [("snooze", "c-1", f"{TENANT}/{ALICE}", 7, "later")]
-    assert sorted(world.clicks()) == [("action.details", "failed"), ("submit.send_snooze", "done")]
-    rows = world.db.read_sync(lambda conn: conn.exec_driver_sql("SELECT channel FROM outbox").all())
-    assert [row[0] for row in rows] == [ALICE, ALICE]
-    assert await resume(world.desk) == 0
 
 
 def test_the_journal_keeps_no_names_and_the_mention_of_others_stays_words() -> None:
