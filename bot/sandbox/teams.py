@@ -31,7 +31,7 @@ PACKAGE = Package(
 )
 TENANT = "ac3e0000-0000-4000-8000-000000000001"
 START_SECONDS = 30.0
-_LOOPBACK = """// Written by the sandbox: this program neither listens nor calls beyond this machine.
+LOOPBACK = """// Written by the sandbox: this program neither listens nor calls beyond this machine.
 const net = require('net');
 const { listen } = net.Server.prototype;
 net.Server.prototype.listen = function (first, ...rest) {
@@ -195,7 +195,7 @@ class Playground:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "playground.yml").write_text(yaml.safe_dump(playground(self.app_id), sort_keys=False), "utf-8")
         preload = self.folder / "loopback.cjs"
-        preload.write_text(_LOOPBACK, "utf-8")
+        preload.write_text(LOOPBACK, "utf-8")
         return preload
 
     def _environment(self) -> dict[str, str]:
