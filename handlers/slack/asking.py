@@ -132,7 +132,8 @@ async def _answer(
     reply = Reply(desk, origin)
     await reply.begin()
     try:
-        view = await desk.engine.answers.answer(question, actor, place, to)
+        habits = await desk.habits.of(origin.user)
+        view = await desk.engine.answers.answer(question, actor, place, to, habits)
     except GatehouseError as error:
         from .desk import as_notice
 
@@ -163,7 +164,7 @@ async def ask_privately(
     """A conversation of its own for each person and channel."""
     actor = await desk.actor(origin)
     place = Place("slack", origin.channel, f"@{origin.user}", private=True, cause_id=cause)
-    view = await desk.engine.answers.answer(question, actor, place)
+    view = await desk.engine.answers.answer(question, actor, place, habits=await desk.habits.of(origin.user))
     await desk.show(origin, build.answer_card(view, private=True, asked=asked))
     return None
 
@@ -193,7 +194,8 @@ async def prompt(desk: Desk, origin: Origin, ids: Mapping[str, Any]) -> Notice |
 
 
 async def check(desk: Desk, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
-    view = await desk.engine.answers.check(text_id(ids, "a"), await desk.actor(origin))
+    actor, habits = await desk.actor(origin), await desk.habits.of(origin.user)
+    view = await desk.engine.answers.check(text_id(ids, "a"), actor, habits)
     await _privately(desk, origin, build.check_card(view))
     return None
 
@@ -217,7 +219,8 @@ async def page(desk: Desk, origin: Origin, ids: Mapping[str, Any]) -> Notice | N
 async def _page(desk: Desk, origin: Origin, ids: Mapping[str, Any]) -> Card:
     offset = text_id(ids, "o")
     start = int(offset) if _DIGITS.fullmatch(offset) and offset.isascii() else 0
-    view = await desk.engine.answers.recomputed(text_id(ids, "a"), await desk.actor(origin), start)
+    actor, habits = await desk.actor(origin), await desk.habits.of(origin.user)
+    view = await desk.engine.answers.recomputed(text_id(ids, "a"), actor, start, habits)
     return build.page_card(view, PAGE)
 
 

@@ -38,6 +38,7 @@ from handlers.common.forms import as_notice as as_notice
 from handlers.common.left import BROKEN, KEPT
 
 from . import modals
+from .habits import SlackHabits
 from .payloads import WORDS, Origin, mention_of, text_id
 from .poster import open_direct
 from .replies import Abilities
@@ -60,6 +61,7 @@ class Desk:
         self._arrived: list[tuple[dict[str, Any], asyncio.Future[bool]]] = []
         self._storing: asyncio.Task[None] | None = None
         self.abilities = Abilities()
+        self.habits = SlackHabits(client, engine.clock)
 
     # --- running work ------------------------------------------------------------------------------------------------
 

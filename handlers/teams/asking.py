@@ -41,7 +41,7 @@ async def question(desk: TeamsDesk, origin: Origin, text: str) -> Reply:
     service, actor = desk.engine.answers, await desk.actor(origin)
     service.require(actor)
     place, to = await _place(desk, origin, actor)
-    view = await service.answer(text, actor, place, to)
+    view = await service.answer(text, actor, place, to, origin.habits)
     away = origin.kind != "personal" and not to.here
     return answered(view, asked=away, here=to.here, note=to.note if away else "")
 
@@ -98,21 +98,23 @@ async def prompt(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
     actor, text = await desk.actor(origin), text_id(ids, WORDS)
     if origin.kind == "personal":
         place = Place("teams", origin.place, origin.click, private=True, direct=True)
-        view = await desk.engine.answers.answer(text, actor, place)
+        view = await desk.engine.answers.answer(text, actor, place, habits=origin.habits)
         await desk.deliver(origin, answered(view, asked=True))
         return Reply(build.answer_card(view, private=True, charts=True), toast="The answer is below.")
     place = Place("teams", origin.place, f"@{origin.user}", private=True)
-    return Reply(build.answer_card(await desk.engine.answers.answer(text, actor, place), asked=True, charts=True))
+    view = await desk.engine.answers.answer(text, actor, place, habits=origin.habits)
+    return Reply(build.answer_card(view, asked=True, charts=True))
 
 
 async def check(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
-    return Reply(build.check_card(await desk.engine.answers.check(text_id(ids, "a"), await desk.actor(origin))))
+    view = await desk.engine.answers.check(text_id(ids, "a"), await desk.actor(origin), origin.habits)
+    return Reply(build.check_card(view))
 
 
 async def page(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
     offset = text_id(ids, "o")
     start = int(offset) if _DIGITS.fullmatch(offset) else 0
-    view = await desk.engine.answers.recomputed(text_id(ids, "a"), await desk.actor(origin), start)
+    view = await desk.engine.answers.recomputed(text_id(ids, "a"), await desk.actor(origin), start, origin.habits)
     return Reply(build.page_card(view, PAGE))
 
 

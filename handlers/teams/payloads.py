@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bot.domain.habits import Habits
 from bot.domain.ids import short_hash
 from bot.domain.principals import Platform, PlatformIdentity
 from bot.store.teams import Conversation, Member
@@ -40,6 +41,8 @@ class Origin:
     click: str = ""
     mentions: tuple[Mention, ...] = ()  # of other people
     client: str = ""  # "web", "ios" …; "" where it does not say: not one of Teams' own, as far as we know
+    zone: str = ""  # of the sender's clock and language, as the client says it
+    locale: str = ""
 
     @property
     def identity(self) -> PlatformIdentity:
@@ -57,6 +60,10 @@ class Origin:
             tenant=self.tenant, id=self.place, kind=self.kind, service_url=self.service_url, bot=self.bot,
             user=self.user if self.kind == "personal" else "", team=self.team,
         )  # fmt: skip
+
+    @property
+    def habits(self) -> Habits:
+        return Habits.of(self.zone, self.locale)
 
     @property
     def person(self) -> Member:
@@ -83,15 +90,17 @@ def origin_of(activity: Mapping[str, Any]) -> Origin:
         activity=_text(activity.get("id")),
         reply_to=_text(activity.get("replyToId")),
         mentions=mentions_of(activity, bot),
-        client=_client(activity),
+        client=_client(activity, "platform").lower(),
+        zone=_text(activity.get("localTimezone")) or _client(activity, "timezone"),
+        locale=_text(activity.get("locale")) or _client(activity, "locale"),
     )
 
 
-def _client(activity: Mapping[str, Any]) -> str:
+def _client(activity: Mapping[str, Any], key: str) -> str:
     entities = activity.get("entities")
     for entity in entities if isinstance(entities, list) else ():
         if _fields(entity).get("type") == "clientInfo":
-            return _text(_fields(entity).get("platform")).lower()
+            return _text(_fields(entity).get(key))
     return ""
 
 
