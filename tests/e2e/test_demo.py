@@ -33,14 +33,27 @@ async def start(*arguments: str, port: int, **environment: str) -> asyncio.subpr
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        process_group=0,
         env={**os.environ, "COLUMNS": "200", **environment},
     )
 
 
+def ctrl_c(demo: asyncio.subprocess.Process) -> None:
+    """As a terminal does it: to the whole group, programs the demo started included."""
+    os.killpg(demo.pid, signal.SIGINT)
+
+
 async def test_the_demo_shows_a_card_says_what_to_try_and_cleans_up_on_ctrl_c(tmp_path: Path) -> None:
-    port, started = free_port(), time.monotonic()
+    port, teams_port, started = free_port(), free_port(), time.monotonic()
     # somebody's real settings in the shell: the demo must not use them
-    demo = await start(port=port, GATEHOUSE_DATABASE_URL="sqlite:////nowhere/real.db", TMPDIR=str(tmp_path))
+    demo = await start(
+        "--teams",
+        "--teams-port",
+        str(teams_port),
+        port=port,
+        GATEHOUSE_DATABASE_URL="sqlite:////nowhere/real.db",
+        TMPDIR=str(tmp_path),
+    )
     assert demo.stdout is not None
     said = ""
     try:
@@ -49,18 +62,21 @@ async def test_the_demo_shows_a_card_says_what_to_try_and_cleans_up_on_ctrl_c(tm
             assert line, f"the demo ended early:\n{said}"
             said += line.decode()
         assert time.monotonic() - started < 90
-        assert re.search(rf"http://localhost:{port}\s+\(first card after \d+ s\)", said), said
+        for each in (port, teams_port):
+            assert re.search(rf"http://localhost:{each}\s+\(first card after \d+ s\)", said), said
         for name in ("Olivia", "Alice", "Bob", "Nora", "Oscar"):
             assert name in said
         assert [name.startswith("gatehouse-") for name in left(tmp_path)] == [True]
     finally:
-        demo.send_signal(signal.SIGINT)
+        ctrl_c(demo)
         rest = (await asyncio.wait_for(demo.stdout.read(), 30)).decode()
     assert await demo.wait() == 0, rest
+    assert rest.strip().splitlines()[-1].strip() == "Cleaning up …", "nothing is said of what ends: no error, no retry"
     assert "Traceback" not in said + rest
     assert left(tmp_path) == []
-    with pytest.raises(OSError):
-        await asyncio.open_connection("127.0.0.1", port)
+    for each in (port, teams_port):
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", each)
 
 
 async def test_ctrl_c_while_it_starts_leaves_nothing_either(tmp_path: Path) -> None:
@@ -69,7 +85,7 @@ async def test_ctrl_c_while_it_starts_leaves_nothing_either(tmp_path: Path) -> N
     until = time.monotonic() + 60
     while not left(tmp_path) and time.monotonic() < until:  # noqa: ASYNC110  another process makes it
         await asyncio.sleep(0.05)
-    demo.send_signal(signal.SIGINT)
+    ctrl_c(demo)
     said, _ = await asyncio.wait_for(demo.communicate(), 30)
     assert demo.returncode == 130, said.decode()
     assert b"Stopped before it was up" in said
