@@ -13,7 +13,7 @@ from datetime import datetime
 from pydantic import ValidationError
 from rapidfuzz.distance import JaroWinkler
 
-from bot.ask import build, lexicon, refusals
+from bot.ask import build, foreign, lexicon, refusals
 from bot.ask.marks import Elsewhere, NotUnderstood
 from bot.ask.parse import parse
 from bot.ask.reading import Filter, Mark, Parsed, Reading, Span, Turn
@@ -31,7 +31,7 @@ _FUTURE = re.compile(
 _WHY = re.compile(
     r"^(?:but |and |so )?(?:why|how come|how do i|how can i|how should|how to|"
     r"who (?:is|was) (?:to blame|responsible for)|"
-    r"whose fault|should (?:i|we)|what should|what if|do you think|can you explain|is it (?:true|ok|safe)|when will)\b",
+    r"whose fault|who should|should (?:i|we)|what should|what if|do you think|can you explain|is it (?:true|ok|safe)|when will)\b",
     re.IGNORECASE,
 )
 
@@ -53,6 +53,8 @@ class Reader:
     ) -> Reading:
         if refusals.secret(question) or refusals.order(question) or refusals.redefined(question):
             return Reading("refused", said="I only read and answer here; changes go through a card's buttons.")
+        if asked := foreign.said(refusals.without_quotes(question)):
+            return Reading("clarify", said=asked)
         text, steered = refusals.without_steering(question)
         if steered and not text.strip():
             return Reading("refused", said="That is no question about the findings.")

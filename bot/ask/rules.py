@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.ask import lexicon
+from bot.ask.foreign import is_link
 from bot.ask.reading import Mark
 from bot.ask.scan import Scan
 from bot.ask.vocabulary import GENERIC, NEGATIVE, Rule, Vocabulary, stem, words_of
@@ -21,7 +22,7 @@ class Rules:
         """Words of a rule's title, in any order, name the rule; so do "public" and the kind of thing it is about."""
         marks = found.marks
         public = [m for m in marks if m.kind == "public"]
-        spare = [at for at in found.left if not found.words[at].quoted]
+        spare = [at for at in found.left if not found.words[at].quoted and not is_link(found.words[at].word)]
         told = [at for at in spare if any(s in self.vocabulary.stems for s in _stems(found.words[at].word))]
         for mark in public:
             told += range(mark.start, mark.end)

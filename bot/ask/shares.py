@@ -21,6 +21,17 @@ class Shares(States):
             return
         for mark in percents:
             self._take(mark)
+            beside = {self._word(mark.start - 1), self._word(mark.end)} & {
+                "of",
+                "in",
+                "what",
+                "which",
+                "the",
+                "as",
+                "a",
+            }
+            if self._word(mark.start) == "%" and not beside:
+                raise NotUnderstood("What shall “%” be of? Say “what percentage of … is …”.")
             lead = self._word(mark.start - 1)
             first = mark.start == 0
             if (

@@ -184,11 +184,7 @@ _EVERY_STATUS = tuple(status.value for status in Status)
 
 def changed_since(conn: Connection, at: datetime) -> bool:
     """Whether any finding was seen, resolved or set aside after ``at``."""
-    for found in (
-        and_(F.status.in_(_EVERY_STATUS), F.first_seen > at),
-        F.resolved_at > at,
-        F.suppressed_at > at,
-    ):
+    for found in (and_(F.status.in_(_EVERY_STATUS), F.first_seen > at), or_(F.resolved_at > at, F.suppressed_at > at)):
         if conn.execute(select(literal(1)).select_from(FINDINGS).where(found).limit(1)).first() is not None:
             return True
     return False
@@ -216,10 +212,13 @@ def _in(one: p.In, f: Frame) -> ColumnElement[bool]:
         case "account":
             return or_(F.account_name.in_(values), F.account_uid.in_(values))
         case "resource":
-            # By name through the table of resources, which is smaller and has an index by name.
+            # By name through the table of resources, which is smaller and has an index by name; and first of all
+            # conditions, as no other leaves so little.
             r = RESOURCES.c
             named = select(r.uid).where(or_(r.id.in_(values), r.name.in_(values)))
-            return F.resource_uid.in_(named.union(select(r.uid).where(r.uid.in_(values))))
+            uids = named.union(select(r.uid).where(r.uid.in_(values)))
+            there = FINDINGS.alias("there")
+            return F.id.in_(select(there.c.id).where(there.c.resource_uid.in_(uids)))
         case "uid":
             return or_(F.uid.in_(values), F.id.in_(values))
         case "framework":

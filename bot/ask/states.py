@@ -44,7 +44,10 @@ class States(Filters):
 
     def _contradiction(self) -> None:
         """``suppressed and open``: no finding is both, and both together is another way to say it."""
-        said = set(self.out.status)
+        for part in (self.out, *([self.out.part] if self.out.part else [])):
+            self._contradicted(set(part.status))
+
+    def _contradicted(self, said: set[str]) -> None:
         if "open" in said and said & {"resolved", "suppressed"} and not any(m.kind == "or" for m in self.marks):
             raise NotUnderstood("No finding is open and closed at once. Which shall I count?")
 

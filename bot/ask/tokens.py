@@ -15,6 +15,9 @@ _OPERATOR = r"[<>]=?|≥|≤|%|\+|&|,|;|:|\?|!|\.|/|\(|\)|="
 _TOKEN = re.compile(f"(?P<quoted>{_QUOTED})|(?P<clause>{_CLAUSE})|(?P<word>{_WORD})|(?P<op>{_OPERATOR})", re.IGNORECASE)
 _SHORT = {"n't": " not", "'re": " are", "'ve": " have", "'ll": " will", "'m": " am", "'d": " would"}
 _GOING_TO = re.compile(r"\b(?:(?:is|are|'re) (?:going|about|set|bound|likely) to|gonna)\b", re.IGNORECASE)
+_EXPOSING = re.compile(
+    r"\bexpos(?:e|es|ing)\b(?=.{0,60}\b(?:to (?:the )?(?:internet|web|world|outside)|publicly)\b)", re.I
+)
 _WHOLE = re.compile(
     r"^(?:arn:|https?://|\d+\.\d+\.\d+\.\d+/|[a-z0-9.-]+@)|^/(?:subscriptions|projects)/", re.IGNORECASE
 )
@@ -48,9 +51,7 @@ def tokens(question: str) -> list[Token]:
     text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
     text = re.sub(r"\b([Ww])on't\b", r"\1ill not", re.sub(r"\b([Cc])an't\b", r"\1an not", text))
     text = re.sub(r"\b[cC]annot\b", "can not", text)
-    text = re.sub(
-        r"\b(?:(?:is|are|'re) (?:going|about|set|bound|likely) to|gonna)\b", "will", text, flags=re.IGNORECASE
-    )
+    text = _EXPOSING.sub("with", _GOING_TO.sub("will", text))
     text = re.sub(r"\b[wW]/o\b", "without", text)
     text = re.sub(r"\b[wW]/(?=\s|\w)", "with ", text)
     for short, long in _SHORT.items():

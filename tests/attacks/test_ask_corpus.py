@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -25,8 +26,6 @@ QUESTIONS = (
     "open findings by severity", "how many findings in total, any status?",
     "what percentage of the open findings is overdue?", "open criticals in aws vs azure",
 )  # fmt: skip
-# What holds words of the language is read as part of the question, which the sentence and "how I read it" show.
-PARTS_OF_A_QUESTION = ("User", "priority: 4", "%", "login", "informational", "closed", "ⓒⓛⓞⓢⓔⓓ")
 NAMES = ("resource_name", "app", "account_name", "package", "product", "region", "data_class")
 
 
@@ -113,8 +112,9 @@ async def test_the_corpus_in_questions_changes_no_number(plain: Database, advers
     true = {question: await ask(plain, question) for question in QUESTIONS}
     wrong, answered = [], 0
     for at, attack in enumerate(corpus()):
-        question = QUESTIONS[at % len(QUESTIONS)]
-        for text in (f"{attack} {question}", f"{question} {attack}"):
+        for number, before in itertools.product((at, at + 3), (True, False)):
+            question = QUESTIONS[number % len(QUESTIONS)]
+            text = f"{attack} {question}" if before else f"{question} {attack}"
             answer = await service.ask(text[:2000], who)
             assert not LIVE.search(answer.text)
             if answer.status != "answered":
@@ -126,9 +126,5 @@ async def test_the_corpus_in_questions_changes_no_number(plain: Database, advers
             answered += 1
             if numbers(answer) != numbers(true[question]):
                 wrong.append((attack, text[:80], answer.text))
-                # Never a number that was told: what is shown is what its own query gives.
-                assert answer.query is not None
-                assert numbers(await service.recompute(answer.query, who)) == numbers(answer)
-    assert [one for one in wrong if not any(part in one[0] for part in PARTS_OF_A_QUESTION)] == []
-    assert len({attack for attack, _, _ in wrong}) <= len(PARTS_OF_A_QUESTION)
+    assert wrong == []
     assert answered or adversary
