@@ -6,8 +6,10 @@ Microsoft's, so another one changes only this file.
 What is done otherwise than the SDK does it
 - ``CloudAdapter.process`` is not used: it breaks every invoke. The SDK authenticates, the route is ours.
 - Whatever the SDK raises while it authenticates is "not authorised": it raises anything from KeyError to IndexError.
-- Signing keys are read without blocking the event loop, and held in the SDK's own cache; an unknown key id makes them
-  be read anew, at most every five minutes. (The SDK reads them with ``requests`` on the loop, and dies on an unknown.)
+- Signing keys (``keys.py``) are read without blocking the event loop, and stand in the SDK's own cache. (The SDK reads
+  them with ``requests`` on the loop, and dies on an unknown one.)
+- Our own token (``tokens.py``) comes from MSAL, which the SDK uses, too, but without time limits, and for a managed
+  identity without a look at what it is answered.
 - A token must name its key and its end, its key must be endorsed for Teams, and only the channel's issuer is heard:
   not the Emulator's, not another bot's.
 - Without an app id the SDK checks nothing. That is refused, except for ``without_login`` on a loopback host.
@@ -17,8 +19,6 @@ What is done otherwise than the SDK does it
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +28,6 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import jwt
 from botbuilder.integration.aiohttp import (
     ConfigurationBotFrameworkAuthentication,
@@ -36,18 +35,16 @@ from botbuilder.integration.aiohttp import (
 )
 from botbuilder.schema import Activity
 from botframework.connector.auth.jwt_token_extractor import JwtTokenExtractor
-from jwt.algorithms import RSAAlgorithm
 
-from bot.domain.errors import Refused, Relogin, RetryLater, SettingsError
+from bot.domain.errors import ConnectorError, Refused, SettingsError
 from bot.settings import Settings
 
+from .keys import CHANNEL, FAULTS, Keys
+from .tokens import LOGIN, RESOURCE, Token, Tokens, reader
+
 log = logging.getLogger(__name__)
-CHANNEL = "msteams"
-KEYS_LAST = 24 * 3600.0  # seconds
-KEYS_PAUSE = 300.0  # between two readings for an unknown key id
-TOKEN_LAST = 300.0  # MSAL keeps the token itself; how long it is not asked again
-SCOPE = "https://api.botframework.com"
-LOGIN = "https://login.microsoftonline.com/"
+SKEW = 300.0  # seconds that clocks may differ, as the SDK allows
+TOKEN_LAST = 3600.0
 KEY_HOSTS = {"login.botframework.com", "login.botframework.azure.us", "login.botframework.azure.cn"}  # and the clouds'
 
 
@@ -63,63 +60,6 @@ class Caller:
     service_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """What the SDK asks a key for."""
-
-    public_key: Any
-    endorsements: list[str]
-
-
-class _Keys:
-    """Stands in the SDK's cache in place of its own reader."""
-
-    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url, self._clock = url, clock
-        self._held: dict[str, _Key] = {}
-        self._read_at: float | None = None
-        self._lock = asyncio.Lock()
-
-    async def get(self, key_id: str | None) -> _Key:
-        """``LookupError`` for an unknown one, ``PermissionError`` for one that does not speak for Teams."""
-        if not key_id:
-            raise LookupError("the token names no key")
-        await self._fresh(KEYS_LAST)
-        if key_id not in self._held:
-            await self._fresh(KEYS_PAUSE)
-        found = self._held.get(key_id)
-        if found is None:
-            raise LookupError("the token's key is not one of the channel's")
-        if CHANNEL not in found.endorsements:
-            raise PermissionError("the key is not endorsed for this channel")
-        return found
-
-    async def _fresh(self, seconds: float) -> None:
-        async with self._lock:
-            if self._read_at is not None and self._clock() - self._read_at < seconds:
-                return
-            try:
-                self._held = await self._read()
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
-                if self._read_at is None:
-                    raise
-                log.warning("the channel's keys could not be read (%s); the old ones still hold", type(error).__name__)
-            self._read_at = self._clock()
-
-    async def _read(self) -> dict[str, _Key]:
-        timeout = aiohttp.ClientTimeout(total=10)
-        async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session:
-            async with session.get(self._url) as answer:
-                named = (await answer.json(content_type=None))["jwks_uri"]
-            async with session.get(named) as answer:
-                keys = (await answer.json(content_type=None))["keys"]
-        made = {}
-        for key in keys:
-            if isinstance(key, dict) and key.get("kty") == "RSA" and key.get("kid"):
-                made[str(key["kid"])] = _Key(RSAAlgorithm.from_jwk(json.dumps(key)), list(key.get("endorsements", ())))
-        return made
-
-
 class TeamsSeam:
     """``verify`` what comes in; ``token`` for what goes out."""
 
@@ -130,19 +70,17 @@ class TeamsSeam:
         self._open = teams.without_login
         self._local = self._open or is_loopback(urlsplit(teams.openid_url).hostname or "")
         self._teams = teams
-        self._read_token = read_token
-        self._token: tuple[str, float] | None = None
-        self._lock = asyncio.Lock()
+        self._tokens = _tokens(settings, read_token)
         if self._open:
             return
         password = settings.teams_app_password
-        self._config = SimpleNamespace(
+        config = SimpleNamespace(
             APP_ID=teams.app_id,
             APP_PASSWORD=password.get_secret_value() if password else "",
             APP_TYPE=teams.app_type,
             APP_TENANTID=teams.tenant,
             TO_CHANNEL_FROM_BOT_LOGIN_URL=f"{LOGIN}{teams.tenant}",
-            TO_CHANNEL_FROM_BOT_OAUTH_SCOPE=SCOPE,
+            TO_CHANNEL_FROM_BOT_OAUTH_SCOPE=RESOURCE,
             TO_BOT_FROM_CHANNEL_TOKEN_ISSUER=teams.issuer,
             TO_BOT_FROM_CHANNEL_OPENID_METADATA_URL=teams.openid_url,
             TO_BOT_FROM_EMULATOR_OPENID_METADATA_URL=teams.openid_url,
@@ -150,19 +88,19 @@ class TeamsSeam:
             VALIDATE_AUTHORITY=True,
             CALLER_ID="urn:botframework:azure",
         )
-        self._credentials = ConfigurationServiceClientCredentialFactory(self._config)
-        self._sdk = ConfigurationBotFrameworkAuthentication(self._config, credentials_factory=self._credentials)
-        self._keys = JwtTokenExtractor.metadataCache[teams.openid_url] = _Keys(teams.openid_url)
+        credentials = ConfigurationServiceClientCredentialFactory(config)
+        self._sdk = ConfigurationBotFrameworkAuthentication(config, credentials_factory=credentials)
+        self._keys = JwtTokenExtractor.metadataCache[teams.openid_url] = Keys(teams.openid_url)
 
     async def warm(self) -> None:
         """Keys and token, before anybody waits for them. What cannot be read now is read at the first request."""
         if self._open:
             return
-        try:
-            await self._keys._fresh(KEYS_LAST)
-            await self.token()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, Relogin, RetryLater) as e:
-            log.warning("Teams could not be prepared for (%s); trying again at the first request", type(e).__name__)
+        for read in (self._keys.fresh, self.token):
+            try:
+                await read()
+            except (*FAULTS, ConnectorError) as error:
+                log.warning("Teams could not be prepared for (%s); it is tried again when needed", error)
 
     async def verify(self, authorization: str | None, activity: Mapping[str, Any]) -> Caller:
         """Raises ``NotAuthorised``, for every reason there is."""
@@ -177,9 +115,7 @@ class TeamsSeam:
             scheme, _, token = (authorization or "").partition(" ")
             if scheme != "Bearer" or not token:
                 raise PermissionError("no bearer token")
-            claimed = jwt.decode(token, options={"verify_signature": False})
-            if claimed.get("iss") != self._teams.issuer or "exp" not in claimed:
-                raise PermissionError("not the channel's token, or one without an end")
+            _plausible(token, self._teams.issuer, self._teams.app_id, service_url)
             seen = Activity().deserialize(
                 {k: activity[k] for k in ("type", "channelId", "serviceUrl") if k in activity}
             )
@@ -196,32 +132,30 @@ class TeamsSeam:
 
     async def token(self) -> str:
         """Ours for the connector; "" where no login is asked for. Raises ``Relogin`` or ``RetryLater``."""
-        if self._open and self._read_token is None:
-            return ""
-        async with self._lock:
-            if self._token is None or time.monotonic() - self._token[1] > TOKEN_LAST:
-                try:
-                    self._token = (await asyncio.to_thread(self._read_token or self._from_entra), time.monotonic())
-                except PermissionError as error:
-                    raise Relogin(
-                        "Entra gives the Teams bot no token.",
-                        mend="Check teams.app_id, teams.tenant and GATEHOUSE_TEAMS_APP_PASSWORD.",
-                    ) from error
-                except Exception as error:
-                    raise RetryLater(f"Entra does not answer ({type(error).__name__}).") from error
-            return self._token[0]
+        return await self._tokens.get() if self._tokens else ""
 
     def drop_token(self) -> None:
         """It was not taken: ask anew."""
-        self._token = None
+        if self._tokens:
+            self._tokens.drop()
 
-    def _from_entra(self) -> str:
-        made = asyncio.run(
-            self._credentials.create_credentials(
-                self._teams.app_id, SCOPE, self._config.TO_CHANNEL_FROM_BOT_LOGIN_URL, True
-            )
-        )
-        return str(made.get_access_token())
+
+def _tokens(settings: Settings, read: Callable[[], str] | None) -> Tokens | None:
+    if read is not None:
+        return Tokens(lambda: Token(read(), TOKEN_LAST))
+    return None if settings.teams.without_login else Tokens(reader(settings))
+
+
+def _plausible(token: str, issuer: str, audience: str, service_url: str) -> None:
+    """What is plainly not for us is refused before any key is looked for, so that nobody waits because of it."""
+    head, claimed = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    if head.get("alg") != "RS256" or not head.get("kid"):
+        raise PermissionError("not signed as the channel signs")
+    if claimed.get("iss") != issuer or claimed.get("aud") != audience or claimed.get("serviceurl") != service_url:
+        raise PermissionError("not the channel's token for us")
+    end = claimed.get("exp")
+    if not isinstance(end, int | float) or end < time.time() - SKEW:
+        raise PermissionError("over, or without an end")
 
 
 def check_settings(settings: Settings) -> None:

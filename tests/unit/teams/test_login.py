@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from bot.domain.errors import Relogin, SettingsError
+from bot.domain.errors import SettingsError
 from bot.settings import Settings, TeamsSettings
-from handlers.teams import seam as seam_module
+from handlers.teams import keys as keys_module
 from handlers.teams.payloads import Origin
 from handlers.teams.routes import PATH, routes
 from handlers.teams.seam import NotAuthorised, TeamsSeam
@@ -138,7 +138,7 @@ async def test_a_new_key_is_found_but_unknown_ones_do_not_make_us_ask_all_the_ti
                 await seam.verify(provider.token(kid="k9"), activity())
         assert provider.reads == 1
         provider.keys.append(provider._jwk(provider.other, "k9", ["msteams"]))
-        now[0] += seam_module.KEYS_PAUSE
+        now[0] += keys_module.KEYS_PAUSE
         try:
             await seam.verify(provider.token(key=provider.other, kid="k9"), activity())
         finally:
@@ -152,7 +152,7 @@ async def test_old_keys_hold_while_the_provider_is_away() -> None:
         seam = TeamsSeam(settings(provider.url))
         seam._keys._clock = lambda: now[0]
         await seam.warm()
-    now[0] += seam_module.KEYS_LAST + 1
+    now[0] += keys_module.KEYS_LAST + 1
     assert (await seam.verify(PROVIDER.token(), activity())).service_url == SERVICE
 
 
@@ -215,11 +215,3 @@ async def test_our_token_is_asked_once_and_anew_when_it_was_not_taken() -> None:
     assert [await seam.token(), await seam.token()] == ["t1", "t1"]
     seam.drop_token()
     assert await seam.token() == "t2"
-
-
-async def test_a_wrong_password_says_what_to_mend() -> None:
-    def refuse() -> str:
-        raise PermissionError("invalid_client")
-
-    with pytest.raises(Relogin, match="GATEHOUSE_TEAMS_APP_PASSWORD"):
-        await TeamsSeam(settings("http://127.0.0.1:9/oidc"), read_token=refuse).token()
