@@ -385,6 +385,41 @@ async def test_a_course_is_drawn_by_teams_with_its_figures(world: World) -> None
     assert "Table" in kinds
 
 
+# --- the reader's own days -------------------------------------------------------------------------------------------
+
+SEEN = {"uid": "prowler-s3-b1-001", "first_seen": NOW.replace(hour=20)}
+
+
+async def test_days_and_dates_are_those_of_who_asks(world: World) -> None:
+    seed(world, Severity.HIGH, **SEEN)  # type: ignore[arg-type]
+    here = {"localTimezone": "Asia/Tokyo", "locale": "de-DE"}
+    await world.come(private("Show finding prowler-s3-b1-001", "1", **here))
+    day = (NOW.replace(hour=20) + timedelta(hours=9)).strftime("%d.%m.%Y")
+    assert day in json.dumps(card(teams(world).last())["body"])
+    assert day in teams(world).last()["text"]
+    await world.come(private("How many findings were found today?", "2", **here))
+    assert "days as in Asia/Tokyo" in json.dumps(card(teams(world).last())["body"])
+
+
+async def test_the_client_s_own_entity_says_the_zone_where_the_activity_does_not(world: World) -> None:
+    seed(world, Severity.HIGH, **SEEN)  # type: ignore[arg-type]
+    client = {"type": "clientInfo", "locale": "de-DE", "country": "DE", "platform": "Windows", "timezone": "Asia/Tokyo"}
+    await world.come(private("Show finding prowler-s3-b1-001", entities=[client]))
+    assert (NOW.replace(hour=20) + timedelta(hours=9)).strftime("%d.%m.%Y") in teams(world).last()["text"]
+
+
+async def test_what_a_channel_reads_is_written_for_all(world: World) -> None:
+    seed(world, Severity.HIGH, **SEEN)  # type: ignore[arg-type]
+    await world.come(mention("show finding prowler-s3-b1-001", localTimezone="Asia/Tokyo", locale="de-DE"))
+    assert NOW.strftime("%Y-%m-%d") in json.dumps(card(teams(world).last())["body"])
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc", 5, None])
+async def test_a_zone_nobody_knows_is_utc(world: World, zone: Any) -> None:
+    await world.come(private("How many findings were found today?", localTimezone=zone))
+    assert "days as in" not in json.dumps(card(teams(world).last())["body"])
+
+
 # --- what else -------------------------------------------------------------------------------------------------------
 
 
