@@ -105,7 +105,10 @@ class Run:
 
     async def finish(self, *, complete: bool = False) -> IngestReport:
         """End the run; what vanished from the scopes it delivered completely is resolved."""
-        return await self._db.write(self._finish, complete)
+        report = await self._db.write(self._finish, complete)
+        if self._tally.created:
+            await self._db.write(findings.settle)
+        return report
 
     async def fail(self, why: str) -> IngestReport:
         """End a run that broke off: stored pages stay, nothing vanishes, the error is noted at the source."""

@@ -25,6 +25,7 @@ CONTROL_SETS = ControlSetRow.__table__  # type: ignore[attr-defined]
 
 FIXED = "fixed and verified"
 VANISHED = "no longer reported by a complete scan"
+_SMALL = 10_000  # findings below which any plan will do
 # What a complete scan can make vanish: everything that is not resolved already.
 _LIVE = (*causes.OPEN, Status.SUPPRESSED.value, Status.EXCEPTED.value)
 
@@ -75,6 +76,23 @@ def store(
     upsert(conn, OBSERVATIONS, ["finding_id", "content"], observations)
     upsert(conn, RESOURCES, ["id"], resources, differs="content")
     upsert(conn, ACCOUNTS, ["id"], accounts, differs="content")
+
+
+def settle(conn: Connection) -> bool:
+    """Take SQLite's statistics anew where there are none, or half or twice as many findings as when they were taken:
+    without them it takes any index for a good one. True where it did. PostgreSQL does so by itself."""
+    if conn.dialect.name != "sqlite":
+        return False
+    rows = int(conn.exec_driver_sql("SELECT coalesce(max(rowid), 0) FROM findings").scalar_one())
+    known = 0
+    if conn.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").first() is not None:
+        stat = conn.exec_driver_sql("SELECT stat FROM sqlite_stat1 WHERE idx = 'ix_findings_uid'").scalar()
+        known = int(str(stat or "0").split()[0])
+    if rows < _SMALL or known / 2 < rows < 2 * known:
+        return False
+    for table in (FINDINGS, RESOURCES, CONTROL_SETS):
+        conn.exec_driver_sql(f"ANALYZE {table.name}")
+    return True
 
 
 def live_in_scope(conn: Connection, source: str, scope: str, before: datetime) -> Iterator[tuple[str, str]]:
