@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from bot.ask.service import Answer, Ask
 from bot.composition import model_of, second_reader
 from bot.domain.errors import BadInput
+from bot.domain.habits import PLAIN, Habits
 from bot.domain.ids import RandomIds, SystemClock
 from bot.domain.principals import Principal
 from bot.narrative.asking import Asking
@@ -40,6 +41,14 @@ def instant(said: str | None) -> datetime | None:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+def habits_in(zone: str) -> Habits:
+    """``--tz``: words such as yesterday mean its days. Dates and numbers are written as ever."""
+    found = Habits.of(zone, "")
+    if found.zone != zone:
+        raise BadInput(f"--tz {zone!r} is no time zone", mend="Write it like Europe/Berlin.")
+    return found
+
+
 def questions(file: Path) -> list[dict[str, Any]]:
     """``{"id", "question", "thread"?, "as"?}``, one a line."""
     found = []
@@ -57,7 +66,13 @@ def questions(file: Path) -> list[dict[str, Any]]:
 
 
 async def ask_all(
-    settings: Settings, asked: list[dict[str, Any]], *, as_of: datetime | None, principal: str | None, as_json: bool
+    settings: Settings,
+    asked: list[dict[str, Any]],
+    *,
+    as_of: datetime | None,
+    principal: str | None,
+    as_json: bool,
+    habits: Habits = PLAIN,
 ) -> bool:
     """Ask everything in order; False when a question was not answered."""
     url = settings.database_url.get_secret_value()
@@ -71,7 +86,8 @@ async def ask_all(
         for one in asked:
             who = await service.asker(one.get("as") or principal)
             thread = one.get("thread")
-            answer = await service.ask(one["question"], who, thread=str(thread) if thread else None, as_of=as_of)
+            answer = await service.ask(one["question"], who, thread=str(thread) if thread else None, as_of=as_of,
+                                       habits=habits)  # fmt: skip
             good = good and answer.status == "answered"
             if as_json:
                 typer.echo(orjson.dumps(answer.contract(one.get("id"))).decode())

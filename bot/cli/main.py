@@ -92,6 +92,7 @@ def ask(
     as_json: Json = False,
     as_of: Annotated[str | None, typer.Option("--as-of", help="The instant that is now: 2026-11-20T12:00:00Z.")] = None,
     principal: Annotated[str | None, typer.Option("--as", help="Who asks: a principal's id.")] = None,
+    zone: Annotated[str, typer.Option("--tz", help="Whose days are meant: Europe/Berlin.")] = "UTC",
     file: Annotated[
         Path | None, typer.Option("--file", exists=True, dir_okay=False, help="Questions, one JSON a line.")
     ] = None,
@@ -99,7 +100,7 @@ def ask(
 ) -> None:
     """Answer a question about posture with numbers that can be checked. It only reads."""
     with errors():
-        from bot.cli.ask import ask_all, instant, questions
+        from bot.cli.ask import ask_all, habits_in, instant, questions
 
         if bool(question) == bool(file):
             raise BadInput(
@@ -107,8 +108,9 @@ def ask(
             )
         asked = questions(file) if file else [{"id": None, "question": question}]
         done = ask_all(
-            read_settings(config), asked, as_of=instant(as_of), principal=principal, as_json=as_json or file is not None
-        )
+            read_settings(config), asked, as_of=instant(as_of), principal=principal,
+            as_json=as_json or file is not None, habits=habits_in(zone),
+        )  # fmt: skip
         good = asyncio.run(done)
         raise typer.Exit(0 if good or as_json or file else 1)
 

@@ -4,15 +4,18 @@ reads is written as that person writes."""
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
 
 from bot.ask import times
 from bot.ask.phrase import how_read, sentence
 from bot.ask.run import Result
 from bot.ask.service import Ask, Asker
 from bot.ask.tokens import tokens
+from bot.cli.main import app
 from bot.domain import posture as p
 from bot.domain.habits import PLAIN, Habits
 from bot.settings import Settings
@@ -164,3 +167,15 @@ def test_a_sentence_and_its_reading_are_written_alike() -> None:
     result = Result(p.Kind.COUNT, value=12345)
     assert sentence(query, result, LATE, Habits.of(BERLIN, "de")) == "12.345 findings."
     assert sentence(query, result, LATE) == "12,345 findings."
+
+
+def test_the_command_line_takes_a_zone_and_refuses_what_is_none(tmp_path: Path) -> None:
+    config = tmp_path / "g.yml"
+    config.write_text(f"database_url: sqlite:///{tmp_path}/t.db\n")
+
+    def ask(zone: str) -> str:
+        asked = ["ask", "--config", str(config), "--tz", zone, "How many findings were found yesterday?"]
+        return CliRunner().invoke(app, asked).output
+
+    assert "days as in Asia/Tokyo" in " ".join(ask("Asia/Tokyo").split())
+    assert "is no time zone" in ask("Mars/Olympus")
