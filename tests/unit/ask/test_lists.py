@@ -1,4 +1,4 @@
-"""Lists: the rows somebody looks at and the number of all of them, in the order asked for; what SQLite knows of them."""
+"""Lists: the rows somebody looks at, the number of all of them, the order asked for; and what SQLite knows of them."""
 
 from __future__ import annotations
 
