@@ -31,7 +31,8 @@ _FUTURE = re.compile(
 _WHY = re.compile(
     r"^(?:but |and |so )?(?:why|how come|how do i|how can i|how should|how to|"
     r"who (?:is|was) (?:to blame|responsible for)|"
-    r"whose fault|who should|should (?:i|we)|what should|what if|do you think|can you explain|is it (?:true|ok|safe)|when will)\b",
+    r"whose fault|who should|should (?:i|we)|what should|what if|do you think|can you explain|"
+    r"is it (?:true|ok|safe)|when will)\b",
     re.IGNORECASE,
 )
 

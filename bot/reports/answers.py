@@ -42,6 +42,7 @@ _GOES_ON = re.compile(
     r"what about|how about|in|for|by|per|without|not|except)\b",
     re.IGNORECASE,
 )
+ABOUT_IT = ("Explain this", "Why this priority?", "How do I fix this?", "What would approving do?")
 BEHIND = 25  # finding ids shown by Check
 
 
@@ -123,6 +124,17 @@ class Answers:
     async def subject_of(self, platform: str, channel: str, message: str) -> str:
         """The cause whose card a message is, or ""."""
         return await self._db.read(_subject_of, platform, channel, message) if message else ""
+
+    async def looking_at(self, cause_id: str, actor: Actor, place: Place) -> tuple[str, ...]:
+        """Somebody has a cause before the eyes: for a while "it" is that one in the direct conversation ``place``.
+        Returns questions to offer about it. ``Denied`` for guests, ``NotFound`` for what the person may not see."""
+        self.require(actor)
+        who = self.audience(actor, place).who
+        await self._require_sight(cause_id, who)
+        key = rights_key(self._ask.rights(who))
+        until = self._clock.now() + CARRIED
+        await self._db.write(_hold, place.address, key, until, cause_id)
+        return ABOUT_IT
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -338,6 +350,10 @@ def figures(found: Answer) -> str:
 def _subject_of(conn: Connection, platform: str, channel: str, message: str, kind: str = "cause") -> str:
     row = posts.by_message(conn, platform, channel, message)
     return str(row.subject) if row is not None and row.kind == kind else ""
+
+
+def _hold(conn: Connection, thread: str, rights: str, until: datetime, cause_id: str) -> None:
+    answers.remember(conn, thread, rights, until, cause=cause_id)
 
 
 def _store(conn: Connection, row: Mapping[str, Any], cause_id: str, now: datetime, aside: str) -> None:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.domain.answers import START
-from bot.domain.errors import ConnectorError, GatehouseError
+from bot.domain.errors import GatehouseError
 from bot.domain.principals import Actor
 from bot.domain.views import Notice
 from bot.reports.answers import Audience, Place
@@ -25,6 +24,7 @@ from bot.reports.tables import PAGE
 from cards import blockkit, build
 from cards.model import Card
 
+from . import agent_view
 from .payloads import WORDS, Origin, click_id, ids_of, journal_of, origin_of, team_of, text_id, unescaped
 from .poster import open_direct
 from .replies import Reply
@@ -44,6 +44,7 @@ def register(app: AsyncApp, desk: Desk) -> None:
     app.event("message")(_on_event(desk, "message"))
     app.event("app_mention")(_on_event(desk, "app_mention"))
     app.shortcut(ABOUT)(_on_shortcut(desk))
+    agent_view.register(app, desk)
 
 
 # --- messages and mentions -------------------------------------------------------------------------------------------
@@ -306,15 +307,8 @@ def check_about(given: Mapping[str, str]) -> dict[str, str]:
 
 
 async def welcome(desk: Desk, channel: str) -> None:
-    """Suggested prompts of the agent view. Best effort: they are only an offer."""
-    if not channel:
-        return
-    prompts = [{"title": text, "message": text} for text in START]
-    try:
-        # without thread_ts: with it the agent view shows nothing
-        await call(desk.client.assistant_threads_setSuggestedPrompts(channel_id=channel, prompts=prompts))
-    except ConnectorError as error:
-        log.info("no suggested prompts in %s: %s", channel, error.reason)
+    """Suggested prompts of the agent view."""
+    await agent_view.offer(desk, channel)
 
 
 def _ids(**values: str) -> str:
