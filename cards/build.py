@@ -19,12 +19,13 @@ from .governance import delegations_card, why_button, why_card
 from .narrative import call_card
 from .notices import help_card, notice_card, thread_line
 from .personal import personal_card, shared_card
-from .plans import choices, home_card, plan_card
+from .plans import approvals_card, choices, home_card, plan_card
 from .standing import pre_approve_card, standing_card, standings_card
 
 __all__ = [
     "about_card",
     "answer_card",
+    "approvals_card",
     "call_card",
     "cause_card",
     "check_card",

@@ -14,6 +14,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("finding ID", "one finding in full"),
     ("fix ID", "review the fix of a finding or cause"),
     ("why ID", "why I can or cannot approve: rule, facts and who could"),
+    ("approvals", "what waits for my approval, and what I asked for"),
     ("mine", "what is open and mine"),
     ("status", "how Gatehouse itself is doing"),
     ("delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason", "somebody votes in my stead"),

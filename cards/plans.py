@@ -76,7 +76,7 @@ def plan_card(view: PlanView) -> Card:
     body += _options(view)
     body += offer_parts(view)
     if view.pre_approve:
-        value = ids(p=plan.id, h=view.plan_hash)
+        value = ids(p=plan.id, h=view.plan_hash, c=view.cause_id)
         spoken = f"Pre-approve the like of this fix: {plan.title}"
         body.append(Buttons((Button("gh.pre_approve", "Pre-approve the like…", value, spoken=spoken),)))
     return Card(
@@ -193,20 +193,8 @@ def _options(view: PlanView) -> list[Part]:
 
 def home_card(view: HomeView) -> Card:
     """What waits for my approval, what I asked for, what is mine, and how Gatehouse is doing."""
-    waiting = count(len(view.waiting), "request")
-    said = (
-        f"{waiting} {'waits' if len(view.waiting) == 1 else 'wait'} for your approval."
-        if view.waiting
-        else "Nothing waits for your approval."
-    )
-    body: list[Part] = [Section(((said,),), heading="Waiting for you")]
-    body += _requests(view.waiting, 12)
-    if view.asked:
-        body += [
-            Rule(),
-            Section((("Still undecided or just decided",),), heading="Asked by you"),
-            *_requests(view.asked, 6),
-        ]
+    said = _how_many_wait(view)
+    body = _waiting(view, said)
     total = view.mine_total
     mine = f"{count(total, 'open cause')} {'is' if total == 1 else 'are'} yours." if total else "Nothing open is yours."
     body += [Rule(), Section(((mine,),), heading="Yours"), *cause_lines(view.mine, view.mine_total, 8)]
@@ -218,6 +206,32 @@ def home_card(view: HomeView) -> Card:
         body=tuple(body),
         footer=(("As of ", When(view.status.at)),),
     )
+
+
+def approvals_card(view: HomeView) -> Card:
+    """The part of it that is decided on."""
+    said = _how_many_wait(view)
+    return Card(title="My approvals", summary=said, status=(Strong(said),), body=tuple(_waiting(view, "")),
+                footer=(("As of ", When(view.status.at)),))  # fmt: skip
+
+
+def _how_many_wait(view: HomeView) -> str:
+    waiting = count(len(view.waiting), "request")
+    if not view.waiting:
+        return "Nothing waits for your approval."
+    return f"{waiting} {'waits' if len(view.waiting) == 1 else 'wait'} for your approval."
+
+
+def _waiting(view: HomeView, said: str) -> list[Part]:
+    body: list[Part] = [Section(((said,),), heading="Waiting for you")] if said else []
+    body += _requests(view.waiting, 12)
+    if view.asked:
+        body += [
+            Rule(),
+            Section((("Still undecided or just decided",),), heading="Asked by you"),
+            *_requests(view.asked, 6),
+        ]
+    return body
 
 
 def _requests(requests: tuple[RequestView, ...], limit: int) -> list[Part]:

@@ -82,6 +82,7 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "finding": Desk.cmd_finding,
     "fix": Desk.cmd_fix,
     "why": Desk.cmd_why,
+    "approvals": Desk.cmd_approvals,
     "mine": Desk.cmd_mine,
     "status": Desk.cmd_status,
     "standing": standing.command,

@@ -418,6 +418,10 @@ class Desk:
         await self.show(origin, build.mine_card(home.mine, home.mine_total))
         return None
 
+    async def cmd_approvals(self, origin: Origin, _rest: str) -> Notice | None:
+        await self.show(origin, build.approvals_card(await self.engine.board.home(await self.actor(origin))))
+        return None
+
     async def cmd_status(self, origin: Origin, _rest: str) -> Notice | None:
         await self.show(origin, build.status_card(await self.engine.board.status()))
         return None

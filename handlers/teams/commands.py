@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What Teams has besides, and why: Slack shows it on its Home tab.
 MORE: tuple[tuple[str, str], ...] = (("home", "what waits for my approval, what I asked for, what is mine"),)
 # Teams takes twelve commands for its menu; these follow from others, or need no word.
-UNLISTED = {"ask", "finding", "undelegate", "unfreeze"}
+UNLISTED = {"ask", "finding", "mine", "undelegate", "unfreeze"}
 USAGE = tuple(each for each in (*COMMANDS_OF_ALL, *MORE) if each[0].split(" ")[0] not in UNLISTED)
 NOTE = (
     "In a channel mention Gatehouse first; the answer comes in our chat. People are mentioned in a channel; in our "
@@ -57,6 +57,10 @@ async def mine(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
     return Reply(build.mine_card(shown.mine, shown.mine_total))
 
 
+async def approvals(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
+    return Reply(build.approvals_card(await desk.engine.board.home(await desk.actor(origin))))
+
+
 async def home(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
     """What App Home is in Slack."""
     return await welcome.home(desk, origin, {}, {})
@@ -82,6 +86,7 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "finding": finding,
     "fix": fix,
     "why": why,
+    "approvals": approvals,
     "mine": mine,
     "home": home,
     "status": status,
@@ -93,7 +98,7 @@ COMMANDS: dict[str, Callable[[TeamsDesk, Origin, str], Awaitable[Reply]]] = {
     "freeze": freeze,
     "unfreeze": unfreeze,
 }
-_ALONE = frozenset({"help", "home", "mine", "status", "delegations"})  # with more words it is a question
+_ALONE = frozenset({"help", "approvals", "home", "mine", "status", "delegations"})  # with more words it is a question
 _ONE = frozenset({"finding", "fix", "why"})  # these take one id: "why is this P1?" takes none
 _IT = frozenset({"it", "this", "that", "them"})  # "fix it" goes on from what was talked about
 

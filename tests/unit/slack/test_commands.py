@@ -256,6 +256,14 @@ def test_a_mention_with_nothing_behind_it_and_with_a_line_break() -> None:
     assert mention_of("<@u1> x", "T1")[0] is None
 
 
+async def test_what_waits_for_my_approval_is_listed_with_its_button(world: World) -> None:
+    await world.command("approvals")
+    told = world.slack.named("chat.postEphemeral")[0]
+    assert "1 request waits for your approval." in world.private
+    reviews = [b for b in buttons(told) if b["action_id"].startswith("gh.review")]
+    assert [json.loads(b["value"]) for b in reviews] == [{"c": "c-1"}]
+
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,19 @@ async def test_asked_by_one_approved_by_another_and_the_resource_changes(world: 
     assert [(vote.who.id, vote.reason) for vote in (await request(world, cause)).votes] == [("ann", "checked")]
 
 
+async def test_what_waits_for_my_approval_is_listed_to_go_on_from(world: Governed) -> None:
+    cause = await world.ingest("desk")
+    assert "Nothing waits for your approval." in head(await world.say("ann", "approvals"))
+    await asked(world, cause)
+    shown = await world.say("ann", "approvals")
+    assert "1 request waits for your approval." in head(shown)
+    plan = await world.press("ann", "review", value(shown, "review"))
+    assert "send_review" in verbs(plan)
+    assert "Nothing waits for your approval." in head(await world.say("nick", "approvals"))
+    own = await world.say("olga", "approvals")
+    assert "Asked by you" in text(own)
+
+
 async def test_who_asked_cannot_approve_and_is_told_why_and_who_could(world: Governed) -> None:
     cause = await world.ingest("desk")
     plan = await world.press("ann", "review", {"c": cause})
