@@ -58,6 +58,11 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def head(text: str, room: int) -> str:
+    """As much of a text as can matter where ``room`` characters are shown: what is invisible takes no room."""
+    return text[: 4 * room + 16]
+
+
 def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -76,7 +81,7 @@ def cut_escaped(text: str, limit: int) -> str:
 
 def plain(text: str, limit: int) -> Block:
     """A plain_text object, never empty."""
-    safe = no_emoji_codes(_MARKUP_START.sub("‹", clean(text, lines=False)))
+    safe = no_emoji_codes(_MARKUP_START.sub("‹", clean(head(text, limit), lines=False)))
     return {"type": "plain_text", "text": cut(safe, limit) or NOTHING, "emoji": True}
 
 
@@ -88,12 +93,12 @@ def mrkdwn(text: str) -> Block:
 def _span(span: Any, room: int) -> str:
     """One span in at most ``room`` characters; "" when it does not fit and cannot be cut."""
     if isinstance(span, str):
-        return cut_escaped(_keep_edges(span), room)
+        return cut_escaped(_keep_edges(head(span, room)), room)
     if isinstance(span, Strong):
-        inner = cut_escaped(plain_emphasis(clean(span.text, lines=False)), max(room - 2, 1))
+        inner = cut_escaped(plain_emphasis(clean(head(span.text, room), lines=False)), max(room - 2, 1))
         return f"*{inner}*" if inner and room > 4 else ""
     if isinstance(span, Code):
-        inner = cut_escaped(clean(span.text, lines=False).replace("`", "'"), max(room - 2, 1))
+        inner = cut_escaped(clean(head(span.text, room), lines=False).replace("`", "'"), max(room - 2, 1))
         return f"`{inner}`" if inner and room > 4 else ""
     if isinstance(span, When):
         made = date(span)
@@ -368,7 +373,7 @@ def _blocks(card: Card, limit: int, *, header: bool, inputs: bool, rich: bool = 
 def message(card: Card, *, rich: bool = True) -> dict[str, Any]:
     """``{"text", "blocks"}`` for chat.postMessage, chat.update and chat.postEphemeral. ``rich``: with a table and
     feedback buttons where the card has them."""
-    text = settled(cut_escaped(plain_emphasis(clean(card.summary, lines=False)), MESSAGE_TEXT))
+    text = settled(cut_escaped(plain_emphasis(clean(head(card.summary, MESSAGE_TEXT), lines=False)), MESSAGE_TEXT))
     return {
         "text": text or NOTHING,
         "blocks": _blocks(card, MESSAGE_BLOCKS, header=bool(card.title), inputs=False, rich=rich),

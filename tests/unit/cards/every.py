@@ -53,7 +53,7 @@ from bot.domain.views import (
     WitnessLine,
 )
 from bot.settings import OwnerSettings, RoutingSettings, Settings
-from cards import adaptive, attention, blockkit, build, found, rules, welcome
+from cards import adaptive, attention, blockkit, build, found, plans, rules, welcome
 from cards.model import Ask, Button, Card
 from handlers.common import delegation, forms
 from handlers.teams.commands import help_card as teams_help
@@ -197,6 +197,7 @@ def every(text: str) -> list[Made]:
                                                                   "standing": ref, "standing_note": text})), form=True),
         Made("plan_card no", build.plan_card(nobody)),
         Made("home_card", build.home_card(home), home=True),
+        Made("approvals_card", plans.approvals_card(home)),
         Made("why_card no", build.why_card(WhyView(allowed=False, **why))),
         Made("why_card yes", build.why_card(WhyView(allowed=True, **why))),
         Made("delegations_card", build.delegations_card((lent,) * 20)),
