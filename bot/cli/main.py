@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.cli import enrich, ledger, model, policy, standing, suppression, teams, triage
+from bot.cli import answers, enrich, ledger, model, policy, standing, suppression, teams, triage
 from bot.cli.common import Config, Json, errors, print_json, read_settings
 from bot.domain.errors import BadInput
 
@@ -28,6 +28,7 @@ db_app = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(db_app, name="db")
 people_app = typer.Typer(no_args_is_help=True, help="Who the people are.")
 app.add_typer(people_app, name="people")
+app.add_typer(answers.app, name="answers")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(model.app, name="model")
 app.add_typer(policy.app, name="policy")

@@ -157,6 +157,14 @@ class Redactor:
         return "".join([*made, text[done:]])
 
 
+def without_secrets(text: str) -> str:
+    """``text`` without secrets and addresses of people; the company's own names stay."""
+    text = tidy(text)
+    for secret in _SECRETS:
+        text = secret.sub("[secret]", text)
+    return _RUN.sub(_opaque, _EMAIL.sub("[email]", text))
+
+
 def tidy(text: str) -> str:
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))))
 

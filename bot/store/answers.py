@@ -54,9 +54,16 @@ def judge(
     upsert(conn, FEEDBACK, ["answer_id", "principal_id"], [values], change=change)
 
 
-def feedback(conn: Connection, limit: int = 1000) -> Sequence[Row[Any]]:
-    """The newest first: for the evaluation set."""
-    return conn.execute(select(FEEDBACK).order_by(FEEDBACK.c.at.desc()).limit(limit)).all()
+def feedback(
+    conn: Connection, limit: int | None = 1000, *, verdict: str = "", since: datetime | None = None
+) -> Sequence[Row[Any]]:
+    """The newest first: for the evaluation set. ``limit`` None: all of it."""
+    wanted = select(FEEDBACK).order_by(FEEDBACK.c.at.desc(), FEEDBACK.c.answer_id, FEEDBACK.c.principal_id)
+    if verdict:
+        wanted = wanted.where(FEEDBACK.c.verdict == verdict)
+    if since is not None:
+        wanted = wanted.where(FEEDBACK.c.at >= since)
+    return conn.execute(wanted.limit(limit)).all()
 
 
 def tidy(conn: Connection, now: datetime, before: datetime) -> int:
