@@ -201,9 +201,9 @@ class TeamsGate:
         ``action``: its ``verb`` and ``data``, with what stands in the inputs."""
         value = {"action": {"type": "Action.Execute", **action}, "trigger": "automatic" if automatic else "manual"}
         invoke = {"type": "invoke", "name": "adaptiveCard/action", "replyToId": message, "value": value}
-        return await self.send(self._activity(who, conversation, message) | invoke)
+        return await self.send(self.activity(who, conversation, message) | invoke)
 
-    def _activity(self, who: Account, conversation: str, message: str) -> dict[str, Any]:
+    def activity(self, who: Account, conversation: str, message: str) -> dict[str, Any]:
         tenant = {"tenant": {"id": teams.TENANT}}
         where: dict[str, Any] = {"conversationType": "personal", "id": conversation}
         data: dict[str, Any] = tenant

@@ -163,7 +163,6 @@ class World:
         self.teams: TeamsGate | None = None
         self._with_teams = with_teams
         self._teams_port = teams_port
-        self._bot_port = free_port()
         self._progress = progress
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
@@ -254,7 +253,6 @@ class World:
         local = teams.Playground(program, self.folder / "teams", gate.app_id, gate.endpoint)
         await self._stack.enter_async_context(local)
         await gate.attach(local.url)
-        gate.bot = f"http://127.0.0.1:{self._bot_port}"
 
     def _clean(self) -> None:
         """A new company every time: what an earlier run left would be about resources that are gone."""
@@ -263,15 +261,17 @@ class World:
             (self.folder / name).unlink(missing_ok=True)
 
     def _write_settings(self) -> None:
+        port = free_port()  # right before it is used: a port that was free a while ago may not be any more
         shape = settings_of(
             folder=self.folder,
             endpoint=self.aws.endpoint,
             api=self.gate.api,
-            port=self._bot_port,
+            port=port,
             cards_per_interval=self._cards,
         )
         if self.teams is not None:
             gate = self.teams
+            gate.bot = f"http://127.0.0.1:{port}"
             teams.widen(shape, app_id=gate.app_id, openid_url=gate.openid_url, service_url=gate.service_url)
         if self.estate is not None:
             shape["sources"] |= self.estate.sources()

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
@@ -214,3 +215,23 @@ async def test_a_question_in_the_chat_is_answered_with_numbers_that_can_be_check
     await expect(check).to_contain_text("the answer is the same", timeout=SOON)
     for finding in found:
         await expect(check).to_contain_text(finding["id"])
+
+
+async def test_a_guest_and_what_is_not_signed_get_nowhere(world: World, page: Page) -> None:
+    before = await topic_policy(world)
+    everybodys = Elsewhere(gate_of(world), teams.OSCAR, TOPIC)
+    everybodys.card = everybodys.made["card"]
+    mine = await (await everybodys.press("gh.actions")).press("gh.review")
+    assert "gh.send_review" not in [each["verb"] for each in buttons(mine.card)], "nothing to send"
+    assert "guest" in json.dumps(mine.card)
+    alice = await (await Elsewhere(gate_of(world), teams.ALICE, TOPIC).look()).press("gh.review")
+    stolen = next(each for each in buttons(alice.card) if each["verb"] == "gh.send_review")
+    forged = {"verb": "gh.send_review", "data": {**stolen["data"], "choice": "ask", "reason": "mine"}}
+    assert "⛔" in json.dumps((await mine._do(forged)).card, ensure_ascii=False)
+    assert world.settings is not None
+    unsigned = {**gate_of(world).activity(teams.ALICE, teams.PERSONAL, "1"), "type": "message", "text": "home"}
+    door = f"http://127.0.0.1:{world.settings.port}/api/messages"
+    sent = {**unsigned, "serviceUrl": gate_of(world).service_url}
+    async with aiohttp.ClientSession() as http, http.post(door, json=sent) as answer:
+        assert answer.status == 401
+    assert await topic_policy(world) == before
