@@ -15,8 +15,9 @@ from aiohttp import web
 
 from bot.domain.errors import Refused
 
+from .contract import NotAuthorised, Seam
 from .payloads import Origin, origin_of
-from .seam import NotAuthorised, TeamsSeam, require_tenant
+from .seam import require_tenant
 
 log = logging.getLogger(__name__)
 PATH = "/api/messages"
@@ -32,7 +33,7 @@ class Takes(Protocol):
     async def said(self, origin: Origin, activity: Mapping[str, Any]) -> None: ...
 
 
-def routes(seam: TeamsSeam, desk: Takes, tenant: str, *, limit: int = 256 * 1024) -> list[web.RouteDef]:
+def routes(seam: Seam, desk: Takes, tenant: str, *, limit: int = 256 * 1024) -> list[web.RouteDef]:
     async def take(request: web.Request) -> web.Response:
         if request.content_length is not None and request.content_length > limit:
             return web.json_response({"error": "too large"}, status=413)

@@ -22,7 +22,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +38,7 @@ from botframework.connector.auth.jwt_token_extractor import JwtTokenExtractor
 from bot.domain.errors import ConnectorError, Refused, SettingsError
 from bot.settings import Settings
 
+from .contract import Caller, NotAuthorised
 from .keys import CHANNEL, FAULTS, Keys
 from .tokens import LOGIN, RESOURCE, Token, Tokens, reader
 
@@ -48,20 +48,8 @@ TOKEN_LAST = 3600.0
 KEY_HOSTS = {"login.botframework.com", "login.botframework.azure.us", "login.botframework.azure.cn"}  # and the clouds'
 
 
-class NotAuthorised(Exception):
-    """The request is not from the channel. Only the class of what was wrong is logged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whom a verified request came from."""
-
-    issuer: str
-    service_url: str
-
-
 class TeamsSeam:
-    """``verify`` what comes in; ``token`` for what goes out."""
+    """Implements ``contract.Seam``: ``verify`` what comes in; ``token`` for what goes out."""
 
     def __init__(self, settings: Settings, *, read_token: Callable[[], str] | None = None) -> None:
         """Raises ``SettingsError`` where anybody could pretend to be Teams. ``read_token`` blocks; for tests."""

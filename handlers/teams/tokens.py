@@ -108,10 +108,13 @@ def _secret(settings: Settings, session: Any) -> Reads:
         import msal
 
         # Made anew each time: its cache would give back the token that was just refused or is about to end.
-        app = msal.ConfidentialClientApplication(
-            teams.app_id, client_credential=password.get_secret_value() if password else "",
-            authority=f"{LOGIN}{teams.tenant}", http_client=session or _session(),
-        )  # fmt: skip
+        try:
+            app = msal.ConfidentialClientApplication(
+                teams.app_id, client_credential=password.get_secret_value() if password else "",
+                authority=f"{LOGIN}{teams.tenant}", instance_discovery=False, http_client=session or _session(),
+            )  # fmt: skip
+        except ValueError as error:  # the tenant's own document was refused
+            raise Relogin("Entra does not know the Teams bot's tenant.", mend=_CODES[90002]) from error
         found = app.acquire_token_for_client(scopes=[f"{RESOURCE}/.default"])
         if "access_token" in found:
             return _token(found)
