@@ -20,6 +20,7 @@ _PLAIN = {
     "resource_type": F.resource_type, "package": F.package, "cve": F.cve, "data_class": F.data_class,
     "env": F.environment,
 }  # fmt: skip
+_PASSES = (("provider", "region", "env", "product", "data_class"), ("resource_type", "package", "cve"), ("team", "app"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +50,21 @@ def load(conn: Connection, rights: Rights) -> Vocabulary:
     """Only what the asker may see: a name is information too."""
     may = rights.condition()
     found = Vocabulary()
-    columns = (*_PLAIN.values(), F.account_uid, F.account_name, F.control_set, F.rule_uid, F.class_uid)
-    # One pass for all of them: the index that covers these columns is read once, not once a column.
-    seen: list[set[Any]] = [set() for _ in _PLAIN]
+    # Few passes over the one index that holds all these columns: together what has few combinations, by itself what
+    # would multiply them. All at once would give as many rows as there are findings.
+    seen: dict[str, set[Any]] = {dimension: set() for dimension in _PLAIN}
+    for together in _PASSES:
+        for row in conn.execute(select(*(_PLAIN[dimension] for dimension in together)).where(may).distinct()):
+            for dimension, value in zip(together, row, strict=True):
+                if len(seen[dimension]) < MAX_VALUES:
+                    seen[dimension].add(value)
     sets: set[str] = set()
-    titled: dict[str, set[str]] = {}
-    at_type = list(_PLAIN).index("resource_type")
-    for row in conn.execute(select(*columns).where(may).distinct()):
-        for known, value in zip(seen, row, strict=False):
-            if len(known) < MAX_VALUES:
-                known.add(value)
-        uid, name, control_set, rule, class_uid = row[len(_PLAIN) :]
+    accounts = select(F.account_uid, F.account_name, F.control_set).where(may).distinct()
+    for uid, name, control_set in conn.execute(accounts):
         if uid:
             found.accounts[uid] = max(found.accounts.get(uid, ""), name or "")
         sets.add(control_set)
-        if rule and class_uid != int(FindingClass.VULNERABILITY) and (rule in titled or len(titled) < MAX_VALUES):
-            titled.setdefault(rule, set()).add(row[at_type])
-    for dimension, known in zip(_PLAIN, seen, strict=True):
+    for dimension, known in seen.items():
         found.values[dimension] = {str(v).lower(): str(v) for v in known if v and v != "unknown"}
     found.accounts = {uid: name or uid for uid, name in found.accounts.items()}
     found.values["account"] = {name.lower(): name for name in found.accounts.values()} | {
@@ -78,21 +77,27 @@ def load(conn: Connection, rights: Rights) -> Vocabulary:
     ]
     found.values["framework"] = {row.standard.lower(): row.standard for row in controls if row.standard}
     found.values["requirement"] = {row.requirement.lower(): row.requirement for row in controls if row.requirement}
-    found.rules = _rules(conn, may, titled)
+    found.rules = _rules(conn, may)
     found.stems = frozenset(stem for rule in found.rules for stem in rule.stems)
     found.names = _spaced_names(conn, rights)
     return found
 
 
-def _rules(conn: Connection, may: Any, titled: Mapping[str, set[str]]) -> tuple[Rule, ...]:
+def _rules(conn: Connection, may: Any) -> tuple[Rule, ...]:
     """Rules with a title of their own; a CVE is asked for by its number."""
-    first = select(func.min(F.id)).where(may, F.class_uid != int(FindingClass.VULNERABILITY)).group_by(F.rule_uid)
-    ids = [one for one in conn.execute(first).scalars() if one]
-    titles: dict[str, str] = {}
+    types: dict[str, set[str]] = {}
+    first: dict[str, str] = {}  # one finding of each
+    other = F.class_uid != int(FindingClass.VULNERABILITY)
+    kinds = select(F.rule_uid, F.resource_type, func.min(F.id)).where(may, other).group_by(F.rule_uid, F.resource_type)
+    for rule, resource_type, one in conn.execute(kinds):
+        if rule and (rule in types or len(types) < MAX_VALUES):
+            types.setdefault(rule, set()).add(resource_type)
+            first[rule] = min(first.get(rule, one), one)
+    ids, titles = list(first.values()), dict[str, str]()
     for at in range(0, len(ids), 500):
         for row in conn.execute(select(F.rule_uid, F.title).where(F.id.in_(ids[at : at + 500]))):
             titles[row.rule_uid] = row.title
-    return tuple(make_rule(uid, titles[uid], types) for uid, types in sorted(titled.items()) if uid in titles)
+    return tuple(make_rule(uid, titles[uid], some) for uid, some in sorted(types.items()) if uid in titles)
 
 
 def _spaced_names(conn: Connection, rights: Rights) -> dict[str, str]:
