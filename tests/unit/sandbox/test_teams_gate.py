@@ -156,7 +156,7 @@ async def test_a_token_of_another_app_is_not_given(local: Local, monkeypatch: py
     monkeypatch.setenv("IDENTITY_HEADER", "guessed")
     other = TeamsSettings(enabled=True, app_id="11111111-2222-4333-8444-555555555555", app_type="UserAssignedMSI",
                           tenant=teams.TENANT)  # fmt: skip
-    with pytest.raises((Relogin, RetryLater), match="Entra"):
+    with pytest.raises(Relogin, match="managed identity gives no token"):
         await TeamsSeam(Settings(teams=other)).token()
 
 
