@@ -218,7 +218,8 @@ def _flat(line: Line, limit: int) -> str:
             made = markdown(span.person.name if isinstance(span, Who) else span.text, left)
         out.append(made)
         left -= len(made)
-    return re.sub(r"\n+", "\n\n", "".join(out).strip())
+    said = re.sub(r"\n+(?=\()", " ", "".join(out).strip())  # what is in brackets belongs to what is before it
+    return re.sub(r"\n+", "\n\n", said)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
