@@ -191,6 +191,9 @@ def _options(view: PlanView) -> list[Part]:
     return parts
 
 
+HOME_WAITING = 12  # requests on the home page
+
+
 def home_card(view: HomeView) -> Card:
     """What waits for my approval, what I asked for, what is mine, and how Gatehouse is doing."""
     said = _how_many_wait(view)
@@ -224,17 +227,17 @@ def _how_many_wait(view: HomeView) -> str:
 
 def _waiting(view: HomeView, said: str) -> list[Part]:
     body: list[Part] = [Section(((said,),), heading="Waiting for you")] if said else []
-    body += _requests(view.waiting, 12)
+    body += request_parts(view.waiting, HOME_WAITING)
     if view.asked:
         body += [
             Rule(),
             Section((("Still undecided or just decided",),), heading="Asked by you"),
-            *_requests(view.asked, 6),
+            *request_parts(view.asked, 6),
         ]
     return body
 
 
-def _requests(requests: tuple[RequestView, ...], limit: int) -> list[Part]:
+def request_parts(requests: tuple[RequestView, ...], limit: int) -> list[Part]:
     parts: list[Part] = []
     for request in requests[:limit]:
         parts.append(Section((*request_lines(request),), heading=f"{request.plan_title}: {request.cause_title}"))

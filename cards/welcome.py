@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.domain.views import HomeView
+
 from .model import Bullets, Button, Buttons, Card, Code, Line, Part, Section, Small, Strong
-from .words import ids
+from .plans import HOME_WAITING as PAGE
+from .plans import request_parts
+from .words import count, ids
 
 
 def team_card(by: str, address: str, owners: tuple[str, ...], *, fallback: bool) -> Card:
@@ -31,10 +35,28 @@ def team_card(by: str, address: str, owners: tuple[str, ...], *, fallback: bool)
     )  # fmt: skip
 
 
-def with_buttons(home: Card) -> Card:
-    """The home card where nobody refreshes it by itself."""
-    buttons = (
-        Button("gh.home", "Refresh", "", spoken="Refresh what waits for me"),
-        Button("gh.page", "All my findings", ids(f="mine", o="0"), spoken="All my findings, page by page"),
+def with_buttons(home: Card, waiting: int) -> Card:
+    """The home card where nobody refreshes it by itself; ``waiting`` requests in all wait for this person."""
+    buttons = [Button("gh.home", "Refresh", "", spoken="Refresh what waits for me")]
+    if waiting > PAGE:
+        buttons.append(Button("gh.waiting", "All that waits", ids(o="0"), spoken="All that waits, page by page"))
+    buttons.append(Button("gh.page", "All my findings", ids(f="mine", o="0"), spoken="All my findings, page by page"))
+    return replace(home, body=(Buttons(tuple(buttons)), *home.body))
+
+
+def waiting_card(view: HomeView, start: int) -> Card:
+    """A page of what waits for this person's approval."""
+    total = len(view.waiting)
+    start = min(start, max(0, (total - 1) // PAGE * PAGE))
+    shown = view.waiting[start : start + PAGE]
+    said = (
+        f"{start + 1:,} to {start + len(shown):,} of {count(total, 'request')}." if shown else "Nothing waits for you."
     )
-    return replace(home, body=(*home.body, Buttons(buttons)))
+    turns = [Button("gh.home", "Back to home", "", spoken="Back to home")]
+    if start:
+        turns.append(Button("gh.waiting", "Previous", ids(o=str(start - PAGE)), spoken="Previous requests"))
+    if start + len(shown) < total:
+        turns.append(Button("gh.waiting", "Next", ids(o=str(start + PAGE)), spoken="Next requests"))
+    body = (*request_parts(shown, PAGE), Buttons(tuple(turns)))
+    summary = f"Waiting for your approval: {said}"
+    return Card(title="Waiting for your approval", summary=summary, status=(said,), body=body)

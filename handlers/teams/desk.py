@@ -358,6 +358,7 @@ ACTIONS: dict[str, Handler] = {
     "why": TeamsDesk.why,
     "page": TeamsDesk.page,
     "home": welcome.home,
+    "waiting": welcome.waiting,
     "ask_prompt": asking.prompt,
     "ask_check": asking.check,
     "ask_more": asking.page,

@@ -24,10 +24,9 @@ class Reply:
 
     ``answer`` is what it answers, and ``rest`` its card without the sentence, for a stream. ``here``: it may be said
     where it was asked. ``note``: why it is not said there. ``toast``: instead of a card, where the answer to a button
-    went out as a message of its own. ``offers``: what may be said next, in a 1:1 chat. ``filled``: a form that comes
-    back. ``done``: what was sent came to its end.
-    ``open``: it broke off, and is done again from the journal. ``refresh`` and ``dialogs`` as ``cards.adaptive`` takes
-    them.
+    went out as a message of its own. ``offers``: what may be said next in a 1:1 chat, by ``offered_to``. ``filled``: a
+    form that comes back. ``done``: what was sent came to its end. ``open``: it broke off, and is done again from the
+    journal. ``refresh`` and ``dialogs`` as ``cards.adaptive`` takes them.
     """
 
     card: Card
@@ -39,6 +38,7 @@ class Reply:
     note: str = ""
     toast: str = ""
     offers: tuple[str, ...] = ()
+    offered_to: str = ""
     filled: adaptive.Filled = field(default_factory=adaptive.Filled)
     done: bool = False
     open: bool = False

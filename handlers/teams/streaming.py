@@ -127,7 +127,7 @@ def activity_of(reply: Reply, *, streamed: bool = False) -> dict[str, Any]:
         made["channelData"] = {"feedbackLoopEnabled": True}
     if reply.offers:
         actions = [{"type": "imBack", "title": each[:60], "value": each} for each in reply.offers[:6]]
-        made["suggestedActions"] = {"to": [], "actions": actions}
+        made["suggestedActions"] = {"to": [reply.offered_to], "actions": actions}
     return made
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.domain.answers import START
 from cards import build, welcome
+from handlers.common import acts
 
 from .payloads import Origin, click_of
 from .replies import Given, Ids, Reply
@@ -29,7 +30,7 @@ async def greet(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) ->
     async def work() -> Reply:
         if origin.kind != "personal":
             return Reply(_team(desk, origin, activity), here=True)
-        return replace(await home(desk, origin, {}, {}), offers=START)
+        return replace(await home(desk, origin, {}, {}), offers=START, offered_to=origin.member)
 
     if origin.kind == "personal":
         from .commands import help_card
@@ -50,4 +51,10 @@ def _team(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) -> Any:
 async def home(desk: TeamsDesk, origin: Origin, _: Ids, __: Given) -> Reply:
     """What waits for me, what I asked for, what is mine."""
     shown = await desk.engine.board.home(await desk.actor(origin))
-    return Reply(welcome.with_buttons(build.home_card(shown)))
+    return Reply(welcome.with_buttons(build.home_card(shown), len(shown.waiting)))
+
+
+async def waiting(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
+    """A page of what waits for this person, in place of the home card."""
+    shown = await desk.engine.board.home(await desk.actor(origin))
+    return Reply(welcome.waiting_card(shown, acts.start_of(ids)))

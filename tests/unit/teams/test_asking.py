@@ -23,7 +23,7 @@ from handlers.teams import streaming
 from handlers.teams.left import resume
 from handlers.teams.payloads import origin_of
 from tests.unit.cards.test_adaptive import schema_problems
-from tests.unit.slack.fakes import cause_view
+from tests.unit.slack.fakes import cause_view, request_view
 from tests.unit.slack.test_asking import seed
 
 from .kit import World, recorded
@@ -491,3 +491,20 @@ async def test_the_app_that_leaves_is_no_arrival(world: World) -> None:
     await world.come(activity("installationUpdate", action="remove"))
     await world.desk.drain()
     assert teams(world).shown == []
+
+
+async def test_home_pages_what_waits_for_many_decisions(world: World) -> None:
+    home, many = world.services.home, tuple(request_view() for _ in range(30))
+
+    async def busy(person: Any) -> Any:
+        return (await home(person)).model_copy(update={"waiting": many})
+
+    world.services.home = busy  # type: ignore[method-assign]
+    await world.come(private("home"))
+    assert value_of(teams(world).last(), "gh.waiting") == {"o": "0"}
+    first = await world.press("gh.waiting", {"o": "0"}, id="1")
+    assert "1 to 12 of 30 requests" in first["value"]["fallbackText"]
+    last = await world.press("gh.waiting", {"o": "900"}, id="2")
+    assert "25 to 30 of 30 requests" in last["value"]["fallbackText"]
+    assert "Previous" in json.dumps(last)
+    assert '"Next"' not in json.dumps(last)
