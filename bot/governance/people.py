@@ -126,7 +126,10 @@ class People:
     def remembered(self, identity: PlatformIdentity) -> Actor | None:
         """As ``assumed``, but by what the platform said of the account last, where that is still known."""
         actor, held = self.assumed(identity), self._cache.get(identity)
-        return actor.model_copy(update={"standing": held.standing}) if actor and held else actor
+        if actor is None or held is None:
+            return actor
+        groups = actor.groups | self._by_platform(identity, held) if held.standing.active else frozenset[str]()
+        return actor.model_copy(update={"standing": held.standing, "groups": groups})
 
     def owns(self, owner: str, actor: Actor) -> bool:
         """Whether the actor is the owner, or of the owning team."""
@@ -150,11 +153,12 @@ class People:
         self._remember(principal)
         groups = frozenset[str]()
         if not principal.id.startswith(STRANGER) and standing.active:
-            by_platform = {
-                name for name, group in self._settings.groups.items() if self._holds(group.slack, identity, read)
-            }
-            groups = self._named_groups(principal) | by_platform
+            groups = self._named_groups(principal) | self._by_platform(identity, read)
         return Actor(principal=principal, identity=identity, standing=standing, groups=groups, groups_read_at=read.at)
+
+    def _by_platform(self, identity: PlatformIdentity, read: _Read) -> frozenset[str]:
+        groups = self._settings.groups.items()
+        return frozenset(name for name, group in groups if self._holds(group.slack, identity, read))
 
     def _holds(self, group: str | None, identity: PlatformIdentity, read: _Read) -> bool:
         return group is not None and identity.platform is Platform.SLACK and group in read.groups
