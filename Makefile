@@ -5,7 +5,7 @@ PYTEST ?= -n auto
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo demo-teams test test-faults test-faults-nightly test-histories eval lint format install bench lab clean
+.PHONY: demo demo-teams test test-faults test-faults-nightly test-histories eval pictures lint format install bench lab clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not ((3,11) <= sys.version_info[:2] <= (3,13)))' || \
@@ -54,6 +54,10 @@ format: $(STAMP)
 # Figures of docs/performance.md; N findings (default 100000).
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.ingest $(BENCH)
+
+# The main cards on both platforms: docs/cards. PICTURES="new fixed"
+pictures: $(STAMP)
+	$(BIN)/python -m tests.tools.pictures $(PICTURES)
 
 # Questions about posture, scored: docs/ask.md. EVAL="--questions FILE"
 eval: $(STAMP)

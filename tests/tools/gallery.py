@@ -305,7 +305,7 @@ def gallery() -> list[Shown]:
             Stage.EXCEPTED, note="Accepted in Wiz by jo@acme.example until 31 January: public price lists."))),
         Shown("snoozed", "Snoozed", cause(_cause(
             Stage.SNOOZED, snoozed_until=NOW + timedelta(days=7), snoozed_by="Olivia Owens",
-            note="Snoozed by Olivia Owens: the bucket is emptied this week."))),
+            note="The bucket is emptied this week."))),
         Shown("why", "Why can't I approve?", build.why_card(_why())),
         Shown("digest", "What a channel was spared", build.digest_card(digest)),
         Shown("daily", "The daily message", attention.daily_card(_daily())),

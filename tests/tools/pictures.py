@@ -1,4 +1,5 @@
-"""``python -m tests.tools.pictures [NAME …]``: draws the main cards on both platforms into docs/cards.
+"""``python -m tests.tools.pictures [NAME …]``: draws the main cards on both platforms into docs/cards; ``--check``
+names those that have changed since.
 
 Slack: in the local workspace of the sandbox, behind its strict gate. Teams: by Microsoft's renderer (adaptivecards)
 with the host configuration and styles of Teams from Microsoft's designer, in Chromium, as wide as a channel; once dark,
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from PIL import Image
+from PIL import Image, ImageChops
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from bot.domain.errors import SettingsError
@@ -39,7 +40,7 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--font-render-hinting=none")  # fmt: skip
 WIDE, NARROW = 700, 360  # pixels: a channel, a telephone
-SCALE, COLOURS = 1.5, 48
+SCALE, COLOURS = 1.5, 128
 DARK, PHONE = "new", "fixed"  # drawn once more so
 SOON = 20_000  # milliseconds
 # Teams shows what asks for a decision filled, and what cannot be taken back in red; the designer's styles do neither.
@@ -50,6 +51,24 @@ body { margin: 0; padding: 16px; font-family: "Liberation Sans", sans-serif; }
 .ac-pushButton.style-destructive { background-color: #C4314B; border-color: #C4314B; color: white; }
 p { margin: 0; } p + p { margin-top: 4px; }
 """
+# The lowest contrast of any text with what is behind it, as WCAG 2 counts it: 4.5 is enough for text of this size.
+_CONTRAST = """box => {
+  const rgba = said => { const n = said.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
+  const over = (top, below) => top.slice(0, 3).map((c, i) => c * top[3] + below[i] * (1 - top[3]));
+  const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const ground = e => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor);
+    if (c[3] > 0) return over(c, [255, 255, 255]); } return [255, 255, 255]; };
+  let lowest = [99, ""];
+  for (const e of box.querySelectorAll("*")) {
+    const said = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join("");
+    if (!said) continue;
+    const behind = ground(e), [a, b] = [light(over(rgba(getComputedStyle(e).color), behind)), light(behind)];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < lowest[0]) lowest = [ratio, said.slice(0, 30)];
+  }
+  return lowest;
+}"""
 
 
 def payloads(shown: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -211,6 +230,8 @@ async def draw_teams(browser: Browser, wanted: list[Shown]) -> None:
         )
         if too_wide:
             print(f"{name}: wider than the card: {too_wide[:3]}")
+        contrast, where = await frame.evaluate(_CONTRAST)
+        print(f"{name}: lowest contrast {contrast:.1f} ({where})")
         await keep(page.locator("body"), name)
         await page.close()
 
@@ -229,10 +250,18 @@ async def draw_teams(browser: Browser, wanted: list[Shown]) -> None:
 async def keep(drawn: Locator, name: str) -> None:
     """As a small file: few colours, which text and lines are content with."""
     raw = await drawn.screenshot(animations="disabled")
-    picture = Image.open(io.BytesIO(raw)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    whole = trimmed(Image.open(io.BytesIO(raw)).convert("RGB"))
+    picture = whole.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     path = FOLDER / f"{name}.png"
     picture.save(path, optimize=True)
     print(f"{path.name}: {picture.width} x {picture.height}, {path.stat().st_size // 1024} KB")
+
+
+def trimmed(picture: Image.Image) -> Image.Image:
+    """Without the empty ground below what is drawn."""
+    ground = Image.new("RGB", picture.size, picture.getpixel((picture.width - 1, picture.height - 1)))
+    box = ImageChops.difference(picture, ground).getbbox()
+    return picture.crop((0, 0, picture.width, min(picture.height, box[3] + 12))) if box else picture
 
 
 def chromium() -> str:
@@ -240,6 +269,12 @@ def chromium() -> str:
     if not found:
         raise SettingsError("Chromium is needed", mend="Debian: apt-get install chromium fonts-noto-color-emoji")
     return found
+
+
+def stale() -> list[str]:
+    """Names of cards that have changed since their picture was taken."""
+    kept = dict(line.split() for line in KEPT.read_text("utf-8").splitlines()) if KEPT.exists() else {}
+    return [name for name, said in hashes().items() if kept.get(name) != said]
 
 
 async def draw(names: list[str]) -> None:
@@ -257,4 +292,7 @@ async def draw(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(draw(sys.argv[1:]))
+    if sys.argv[1:] == ["--check"]:
+        print("Changed since their picture was taken:", " ".join(stale()) or "none")
+    else:
+        asyncio.run(draw(sys.argv[1:]))
