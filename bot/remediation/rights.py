@@ -67,18 +67,22 @@ class Rights(Office):
 
     def _facing(self, conn: Connection, view: CauseView, people: list[Actor]) -> list[Actor]:
         case, ranked = self._case(conn, view), []
+        lent = {each.to_id for each in controls.delegations(conn, now=self._clock.now())}
         for position, actor in enumerate(people):
             if actor.standing.objection():
                 continue
-            voted = any(vote.principal_id == actor.principal.id for vote in case.votes)
-            approves = self._decides(conn, Choice.APPROVE, actor, case, case.requester, self._lent_to(conn, actor))
+            who = actor.principal.id
+            voted = any(vote.principal_id == who for vote in case.votes)
+            approves = self._decides(
+                conn, Choice.APPROVE, actor, case, case.requester, self._lent_to(conn, actor) if who in lent else ()
+            )
             if not _concerns(view):
                 rank = 3 if view.execution and view.execution.can_undo and approves.allowed else 9
             elif approves.allowed:
                 rank = 1 if voted else 0
             elif self._people.owns(case.cause.owner, actor):
                 rank = 2
-            elif voted or case.requester == actor.principal.id:
+            elif voted or case.requester == who:
                 rank = 3
             else:
                 rank = 9
