@@ -21,11 +21,17 @@ from cards.lint_adaptive import problems
 from handlers.teams import desk
 from tests.unit.remediation.standing_kit import IN_DEV
 from tests.unit.teams.governed import IDS, OUTSIDER, Governed, actions, governing
-from tests.unit.teams.world import press
+from tests.unit.teams.world import TENANT, activity, press
 
-PRESSES = 120
+PRESSES = 100
 APPROVERS = {"ann", "abe"}
 KNOWN = {*IDS}
+PEOPLE = {**IDS, "outsider": OUTSIDER}
+TYPED = [
+    "standing", "standing revoke ID why", "rules", "rules end ID", "rules hidden ID", "why ID", "fix ID", "approvals",
+    "finding ID", "rules new noise env:dev rule:lamp-* until:14d why", "freeze env:dev why", "unfreeze env:dev why",
+    "unfreeze env:dev why", "delegations", "home",
+]  # fmt: skip
 # Delegating makes others voters, lawfully; who votes then is tests/unit/teams/test_delegation.py's matter.
 VERBS = sorted((set(desk.ACTIONS) | set(desk.SUBMISSIONS)) - {"send_delegate"})
 DECIDES = {"review", "send_review", "pre_approve", "send_pre_approve", "standing_revoke", "glass", "send_glass"}
@@ -34,7 +40,8 @@ ONLY: dict[str, set[str]] = {
     "vote.cast": APPROVERS, "decision.made": APPROVERS, "standing.granted": APPROVERS, "standing.revoked": APPROVERS,
     "suppression.active": APPROVERS, "suppression.signed": APPROVERS, "break_glass.used": APPROVERS,
     "break_glass.reviewed": APPROVERS, "request.made": KNOWN, "cause.passed_on": KNOWN, "cause.snoozed": KNOWN,
-    "cause.split": KNOWN, "cause.merged": KNOWN, "suppression.written": KNOWN,
+    "freeze.began": APPROVERS, "freeze.ended": APPROVERS, "cause.split": KNOWN, "cause.merged": KNOWN,
+    "suppression.written": KNOWN,
 }  # fmt: skip
 CHOICES = ["approve", "approve", "approve", "ask", "ask", "reject", "cancel", "withdraw", "", "APPROVE"]
 # Of each input what a form would take, and then what it would not.
@@ -96,8 +103,24 @@ class Crowd:
         }
         return made | {"choice": pick(CHOICES), "do": pick(self.choices)}
 
+    async def type(self) -> None:
+        """A command in the 1:1 chat, of whomever, about whatever was seen."""
+        pick, number = self.random.choice, self.random.randrange(8 * PRESSES)
+        name, user = pick(list(PEOPLE.items()))
+        words = pick(TYPED).split("ID")
+        text = str(pick(sorted(self.ids[pick(sorted(self.ids))], key=str))).join(words)
+        personal = {"conversationType": "personal", "id": f"a:{name}"}
+        said = activity(text=text, user=user, id=f"t-{number}", conversation=personal,
+                        channelData={"tenant": {"id": TENANT}})  # fmt: skip
+        await self.world.come(said)
+        body = self.world.tenant.asked[-1][2]
+        for each in body.get("attachments", ()):
+            assert problems(each["content"]) == [], text
+            assert "Something went wrong" not in json.dumps(body), text
+            self.keep(each["content"])
+
     async def press(self) -> None:
-        who = self.random.choice(["ann", "ann", "abe", "olga", "olga", "nick", "outsider"])
+        user = self.random.choice([*PEOPLE.values(), IDS["ann"], IDS["olga"]])
         shown = sorted(set(self.seen) & set(VERBS))
         decides = [verb for verb in shown if verb in DECIDES]
         verb = self.random.choice(decides * 2 + shown if shown and self.random.random() < 0.8 else VERBS)
@@ -105,7 +128,7 @@ class Crowd:
         if onward and self.random.random() < 0.6:  # goes on from what was shown last, to whomever
             verb, value = onward[-1] if self.random.random() < 0.5 else self.random.choice(onward)
         number = str(self.random.randrange(8 * PRESSES))  # now and then one that was delivered before
-        activity = press(f"gh.{verb}", value, IDS.get(who, OUTSIDER), self.given(), id=f"r-{number}")
+        activity = press(f"gh.{verb}", value, user, self.given(), id=f"r-{number}")
         answer = await self.world.come(activity)
         assert answer["statusCode"] == 200, (verb, answer)
         if answer["type"].endswith("message"):
@@ -131,7 +154,7 @@ async def test_whatever_a_crowd_presses_only_who_may_decides(seed: int, tmp_path
                 for verb in ("review", "details"):
                     crowd.keep((await world.press(who, verb, {"c": cause}))["value"])
         for number in range(PRESSES):
-            await crowd.press()
+            await (crowd.type() if number % 12 == 11 else crowd.press())
             if number % 40 == 39:
                 world.clock.pass_(minutes=1)
                 while await world.engine.executor.work_once():
