@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -230,3 +231,18 @@ async def test_prose_that_was_replaced_or_never_was_is_not_judged(world: Governe
 def test_the_helpers_see_every_button() -> None:
     shown = {"value": {"body": [{"type": "ActionSet", "actions": [{"type": "Action.Execute", "verb": "gh.a"}]}]}}
     assert [each["verb"] for each in actions(shown)] == ["gh.a"]
+
+
+async def test_two_activate_and_two_split_at_once_and_it_is_done_once(world: Governed) -> None:
+    shown = await world.say("ann", "rules new noise env:dev until:14d because")
+    ids = value(shown, "rule_activate")
+    await asyncio.gather(*(world.press(who, "rule_activate", ids) for who in ("ann", "abe")))
+    assert (await world.kinds()).count("suppression.active") == 1
+    assert await status(world) == "suppressed"
+    await world.press("abe", "rule_end", ids)
+    whole = str((await world.finding("desk")).cause_id)
+    part = (await world.engine.regroup.look(whole, await world.actor("ann"))).parts[0].id
+    given = {"do": f"s:{part}", "reason": "another team's"}
+    ended = await asyncio.gather(*(world.press(who, "send_regroup", {"c": whole}, given) for who in ("ann", "abe")))
+    assert (await world.kinds()).count("cause.split") == 1
+    assert sorted("✅" in text(each) for each in ended) == [False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,14 @@ async def test_a_forged_revocation_changes_nothing_and_shows_the_list(world: Gov
         assert "⛔" in text(refused)
         assert "1 standing approval is in force." in head(refused)
     assert [each.state for each in await held(world)] == [StandingState.ACTIVE]
+
+
+async def test_two_grant_the_same_at_once_and_there_is_one(world: Governed) -> None:
+    asked = await form(world)
+    ids = value(asked, "send_pre_approve")
+    ended = await asyncio.gather(*(world.press(who, "send_pre_approve", ids, TERMS) for who in ("ann", "abe", "ann")))
+    assert len(await held(world)) == 1
+    assert (await world.kinds()).count("standing.granted") == 1
+    assert any("Pre-approved" in head(each) for each in ended)
+    refused = [each for each in ended if "already covers exactly this scope" in head(each)]
+    assert len(refused) in {1, 2}  # the other person; the same person's second click is no second grant
