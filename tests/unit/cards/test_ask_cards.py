@@ -81,7 +81,7 @@ def test_hostile_and_endless_text_is_only_shown(text: str) -> None:
     assert_harmless(text)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ANY)
 def test_no_text_of_any_unicode_breaks_an_answer(text: str) -> None:
     assert_harmless(text)
@@ -145,7 +145,7 @@ def test_a_refusal_is_friendly_and_names_the_nearest_question() -> None:
 
 
 @pytest.mark.parametrize("kind", ["line", "bars"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.lists(st.tuples(ANY, NUMBER), min_size=1, max_size=25), text=ANY)
 def test_a_picture_is_drawn_of_any_names_and_numbers(kind: Any, data: list[tuple[str, float]], text: str) -> None:
     made = chart.png(

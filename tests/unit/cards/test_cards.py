@@ -331,12 +331,11 @@ def test_hostile_text_breaks_no_limit_and_mentions_nobody(text: str) -> None:
         _mentions_only_known(payload)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(codec=None), max_size=400) | st.text("<>!@#&|*_~`:\n\u202e Uabc", max_size=4000))
-def test_any_unicode_gives_a_payload_slack_takes(text: str) -> None:
-    for surface, payload in every_payload(text):
-        assert problems(payload, surface) == []  # type: ignore[arg-type]
-        assert second_opinion(payload, surface) == []
+def test_any_unicode_mentions_nobody(text: str) -> None:
+    """That Slack takes it: ``test_validators.py``."""
+    for _, payload in every_payload(text):
         _mentions_only_known(payload)
 
 
