@@ -36,7 +36,7 @@ MIXED = "\n".join((
 ENDLESS = ("W" * 37 + "𝕏𒐫﷽&<" * 5 + "e" + "\u0301\u0323\u0489" * 11) * 50
 DANGEROUS = (MIXED, ENDLESS, " \n\u00a0\u3000\t ", "")
 ANY_TEXT = st.text(st.characters(codec=None), max_size=300)
-MARKUP = st.text("{}<>!@#&|*_~`:[]()\\-+1. \nDATEuabc;/\u202e\u200d\u0301\ud800😀", max_size=1500)
+MARKUP = st.text("{}<>!@#&|*_~`:[]()\\-+1. \nDATEuabc;/\u202e\u200d\u0301\ud800😀", max_size=800)
 
 
 def found_in(texts: Iterable[str], judge: Judge) -> list[str]:
@@ -98,13 +98,13 @@ def test_dangerous_text_passes_every_validator(judge: Judge) -> None:
 def test_any_unicode_passes_every_validator(judge: Judge) -> None:
     texts: list[str] = []
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(ANY_TEXT | MARKUP)
     def collect(text: str) -> None:
         texts.append(text)
 
     collect()
-    assert len(texts) >= 8
+    assert len(texts) >= 6
     assert found_in(texts, judge) == []  # some two thousand payloads, in one process
 
 
