@@ -58,7 +58,6 @@ class Account:
     name: str
     real_name: str
     object_id: str
-    guest: bool = False
 
     @property
     def id(self) -> str:
@@ -71,7 +70,7 @@ class Account:
 
     @property
     def upn(self) -> str:
-        return f"{self.name}_elsewhere.example#EXT#@acme.example" if self.guest else f"{self.name}@acme.example"
+        return f"{self.name}@acme.example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +79,18 @@ class Channel:
     name: str
 
 
-def _account(member: slack.Member, number: int) -> Account:
-    object_id = f"{number:08d}-0000-4000-8000-ac3e00000000"
-    return Account(member.name, member.real_name, object_id, member.guest)
+def _account(number: int, name: str, real_name: str) -> Account:
+    return Account(name, real_name, f"{number:08d}-0000-4000-8000-ac3e00000000")
 
 
-OLIVIA, ALICE, BOB, NORA, OSCAR = (_account(member, n) for n, member in enumerate(slack.MEMBERS, 1))
-# In Teams only; the Playground wants five people besides the one at the page.
-WANDA = Account("wanda", "Wanda Weber", "00000006-0000-4000-8000-ac3e00000000")
-PEOPLE = (OLIVIA, ALICE, BOB, NORA, OSCAR, WANDA)
+OLIVIA, ALICE, BOB, NORA = (
+    _account(number, member.name, member.real_name)
+    for number, member in enumerate((slack.OLIVIA, slack.ALICE, slack.BOB, slack.NORA), 1)
+)
+# In Teams only: the Playground wants five people besides the one at the page, all of them in the team. Oscar, the
+# guest, is not: where a guest reads along, the bot answers nobody in the channel.
+PETRA, WANDA = _account(5, "petra", "Petra Paulsen"), _account(6, "wanda", "Wanda Weber")
+PEOPLE = (OLIVIA, ALICE, BOB, NORA, PETRA, WANDA)
 HERE = ALICE  # the page is hers
 
 TEAM = "Cloud security"
@@ -131,7 +133,7 @@ def playground(app_id: str) -> dict[str, Any]:
             "aadObjectId": account.object_id,
             "givenName": given,
             "surname": surname,
-            "email": f"{account.name}@acme.example",
+            "email": account.upn,
         }
 
     return {

@@ -2,7 +2,7 @@
 
 Toward the bot it is Microsoft: signs every activity as the channel's connector does (the Playground signs nothing),
 gives the bot's managed identity its token and asks for it at every call, refuses what Teams would refuse (size, rate,
-cards that are none), says who is a guest. The bot itself runs as in production, with its login on.
+cards that are none). The bot itself runs as in production, with its login on.
 
 Toward the page it is what the Playground leaves out. Teams' memory: the Playground sends messages to the pages that are
 open and keeps none for later, so a card posted before a person looked, or before they reloaded, would be gone; the gate
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections import deque
@@ -189,7 +190,11 @@ class TeamsGate:
 
     async def _from_playground(self, request: web.Request) -> web.Response:
         try:
-            status, body = await self.send(await request.json())
+            activity = await request.json()
+            for entity in activity.get("entities") or ():
+                if entity.get("type") == "clientInfo":
+                    entity.pop("platform", None)  # it says that it is Teams in the web, which has dialogs: it has none
+            status, body = await self.send(activity)
         except aiohttp.ClientError:
             return web.json_response({"error": "the bot does not answer"}, status=502)
         return web.Response(status=status) if body is None else web.json_response(_drawable(body), status=status)
@@ -247,8 +252,6 @@ class TeamsGate:
             said = await answer.read()
             status = answer.status
         found = _json(said)
-        if isinstance(found, dict) and found.get("aadObjectId"):
-            found["userRole"] = "guest" if any(a.guest and a.id == found.get("id") for a in teams.PEOPLE) else "user"
         self._record(request.method, path, status, body, found)
         return web.json_response(found, status=status)
 
@@ -374,7 +377,10 @@ class TeamsGate:
         draft, answer = _json(await request.read()), await self._pass(request)
         said = _json(answer.body if isinstance(answer.body, bytes) else b"")
         if isinstance(draft, dict) and isinstance(said, dict) and said.get("messageId"):
-            message = {"attachments": [], "textFormat": "plain", **draft, **said}
+            text = re.sub(
+                r"</?at[^>]*>", "", str(draft.get("text", ""))
+            )  # the page draws mentions only as they are made
+            message = {"attachments": [], "textFormat": "plain", **draft, **said, "text": text}
             frame = {
                 "action": "createMessage",
                 "actionConversationId": request.match_info["conversation"],
