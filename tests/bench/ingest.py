@@ -1,6 +1,6 @@
 """Microseconds per finding of intake, against the bare core design rebuilt here and run in the same run.
 
-    python tests/bench/ingest.py [-n 100000] [--postgres URL] [--json]
+    python tests/bench/ingest.py [-n 100000] [--postgres URL] [--without INDEX,INDEX] [--json]
 
 The core design: orjson, one hash look-up per page of 500, pydantic for changed rows only, SQLAlchemy Core upsert of one
 table of 26 columns with 4 indexes, an outbox row for each. Intake does what the product needs on top of it:
@@ -251,11 +251,13 @@ def intake_run(url: str, path: Path) -> dict[str, Any]:
 # --- measuring -------------------------------------------------------------------------------------------------------
 
 
-def prepare(url: str) -> None:
+def prepare(url: str, without: str) -> None:
     upgrade(url)
     engine = open_engine(url, pool_size=1)
     with engine.connect().execution_options(gatehouse_write=True) as conn, conn.begin():
         META.create_all(conn)
+        for index in filter(None, without.split(",")):
+            conn.execute(text(f"DROP INDEX {index}"))
     engine.dispose()
 
 
@@ -301,8 +303,8 @@ def measure(url: str, path: Path, design: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def compare(name: str, url: str, path: Path, count: int) -> list[dict[str, Any]]:
-    prepare(url)
+def compare(name: str, url: str, path: Path, count: int, without: str) -> list[dict[str, Any]]:
+    prepare(url, without)
     results = []
     for design, table in (("core", "core_findings"), ("intake", "findings")):
         first = measure(url, path, design)
@@ -324,6 +326,7 @@ def main() -> None:
         "--postgres", default=os.environ.get("GATEHOUSE_TEST_POSTGRES", ""), help="URL of an empty database"
     )
     parser.add_argument("--only", choices=["sqlite", "postgres"])
+    parser.add_argument("--without", default="", help="indexes to drop first: what they cost is the difference")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", choices=["core", "intake"], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -336,9 +339,9 @@ def main() -> None:
         generate(path, args.n)
         results = []
         if args.only != "postgres":
-            results += compare("SQLite", f"sqlite:///{folder}/bench.db", path, args.n)
+            results += compare("SQLite", f"sqlite:///{folder}/bench.db", path, args.n, args.without)
         if args.postgres and args.only != "sqlite":
-            results += compare("PostgreSQL", args.postgres, path, args.n)
+            results += compare("PostgreSQL", args.postgres, path, args.n, args.without)
     if args.json:
         print(json.dumps(results, indent=1))
         return
