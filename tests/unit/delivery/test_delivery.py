@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from bot.delivery import Deliverer
-from bot.domain.errors import Gone, OutcomeUnknown, Refused, RetryLater
+from bot.domain.errors import Gone, MessageGone, OutcomeUnknown, Refused, RetryLater
 from bot.ports import Message
 from bot.reports.board import Board
 from bot.settings import Settings
@@ -555,3 +555,37 @@ async def test_an_orderly_stop_gives_back_what_it_could_not_record(world: World)
     assert await other.work_once() == 1  # at once, the lease is not waited for
     assert world.states() == ["sent"]
     assert len(world.chat.posted) == 1  # it was looked for first
+
+
+async def test_a_card_somebody_deleted_is_posted_anew_with_the_next_change_and_once(world: World) -> None:
+    world.cause("c1")
+    world.queue("card", "c1")
+    await world.drain()
+    world.refresh("c1")
+    world.chat.fail = [MessageGone("Slack said message_not_found.")]
+    await world.drain()
+    (post,) = world.rows(PostRow)
+    assert (len(world.chat.posted), post.message_id, post.anew) == (2, "m2", 1)
+    world.queue("thread", "c1", line="said under the new one")
+    await world.drain()
+    assert world.chat.posted[-1].thread == "m2"
+    world.refresh("c1")
+    world.chat.fail = [MessageGone("Slack said message_not_found.")]
+    await world.drain()
+    assert len([each for each in world.chat.posted if each.kind == "cause"]) == 2  # not a third time
+    assert any("Somebody deleted it there twice" in row.error for row in world.rows())
+
+
+async def test_posting_anew_that_breaks_off_is_looked_for_before_it_is_sent_again(world: World) -> None:
+    world.cause("c1")
+    world.queue("card", "c1")
+    await world.drain()
+    world.chat.messages.clear()  # deleted: it is not found any more
+    world.refresh("c1")
+    world.chat.fail, world.chat.lose = [MessageGone("gone")], [OutcomeUnknown("no answer")]
+    await world.drain()
+    for _ in range(10):
+        world.clock.forward(60)
+        await world.drain()
+    (post,) = world.rows(PostRow)
+    assert (len(world.chat.posted), post.message_id, post.anew) == (2, "m2", 1)
