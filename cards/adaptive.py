@@ -382,6 +382,7 @@ class _Group:
 
     made: list[Json]
     rank: int
+    bound: list[_Group] = field(default_factory=list)  # buttons that are about it, and go where it goes
 
     @property
     def size(self) -> int:
@@ -395,6 +396,7 @@ def size_of(thing: Any) -> int:
 
 def _groups(card: Card, how: _How) -> list[_Group]:
     made: list[_Group] = []
+    about: _Group | None = None  # the last section
     scale = how.scale
     title = markdown(card.title, TITLE)
     if title:
@@ -418,6 +420,10 @@ def _groups(card: Card, how: _How) -> list[_Group]:
             continue
         rank = 2 if isinstance(part, Buttons | Choose | Ask | Feedback) else 1 if isinstance(part, Facts) else 0
         made.append(_Group(elements, rank))
+        if isinstance(part, Section):
+            about = made[-1]
+        elif isinstance(part, Buttons) and part.bound and about is not None:
+            about.bound.append(made[-1])
     for line in card.footer[:10]:
         made.append(_Group([_rich(row, small=True) for row in _runs(line, int(LINE * scale))], 1))
     return [group for group in made if group.made]
@@ -438,8 +444,12 @@ def _fitted(card: Card, room: int, how: _How) -> list[Json]:
     for group in sorted(groups, key=lambda group: (group.rank, -sizes[id(group)])):
         if left <= room:
             break
-        left -= sizes[id(group)]
-        group.made, dropped = [], dropped + 1
+        if not group.made:
+            continue
+        for gone in (group, *group.bound):
+            left -= sizes[id(gone)] if gone.made else 0
+            gone.made = []
+        dropped += 1
     note = _rich([f"… {dropped} more parts are not shown here"], small=True)
     first = next((n for n, group in enumerate(groups) if group.made and group.rank == 2), len(groups))
     groups.insert(first, _Group([note], 3))

@@ -66,7 +66,8 @@ def delegations_card(lines: tuple[DelegationLine, ...]) -> Card:
         body.append(Section((what, (each.reason,))))
         if each.can_revoke:
             spoken = f"Take it back: {each.stand_in.name} for {each.giver.name}"
-            body.append(Buttons((Button("gh.revoke", "Take it back", ids(d=each.id), "danger", spoken=spoken),)))
+            back = Button("gh.revoke", "Take it back", ids(d=each.id), "danger", spoken=spoken)
+            body.append(Buttons((back,), bound=True))
     if len(lines) > DELEGATIONS:
         body.append(Small((f"… and {len(lines) - DELEGATIONS:,} more",)))
     return Card(

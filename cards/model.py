@@ -83,7 +83,10 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class Buttons:
+    """``bound``: they are about the Section before them, and are not shown where there is no room for it."""
+
     items: tuple[Button, ...]
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,8 @@ def request_parts(requests: tuple[RequestView, ...], limit: int) -> list[Part]:
                     Button(
                         "gh.details", "Details", ids(c=request.cause_id), spoken=f"Details of: {request.cause_title}"
                     ),
-                )
+                ),
+                bound=True,
             )
         )
     if len(requests) > limit:

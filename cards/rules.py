@@ -115,7 +115,7 @@ def rule_parts(view: RuleView) -> list[Part]:
     if not view.state.over:
         made.append(Button("gh.rule_show", "Show findings", value, spoken=f"Show findings of the rule {view.name}"))
     if made:
-        parts.append(Buttons(tuple(made)))
+        parts.append(Buttons(tuple(made), bound=True))
     return parts
 
 

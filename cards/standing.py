@@ -186,4 +186,4 @@ def _buttons(view: StandingView) -> list[Part]:
         )
     if view.may_revoke:
         made.append(Button("gh.standing_revoke", "Revoke", value, "danger", spoken=f"Revoke {facts.id}"))
-    return [Buttons(tuple(made))] if made else []
+    return [Buttons(tuple(made), bound=True)] if made else []
