@@ -53,7 +53,7 @@ ENVELOPE = 2 * 1024  # of it for conversation, sender, summary and reference
 TITLE, LINE, SECTION, FACT, LABEL, BUTTON, SPOKEN, SUMMARY, OPTIONS = 200, 1500, 4000, 1000, 250, 60, 150, 900, 100
 VALUE, ACTIONS, USERS, HEADING = 2000, 6, 60, 64  # Teams shows six buttons in a row; a refresh names at most 60 people
 TABLE_COLUMNS, TABLE_ROWS, BULLET = 8, 40, 600  # of a bullet: characters, as in Slack
-ROW_WIDTH, BESIDE = 80, 5  # letters of the buttons side by side, above which Teams cuts them; what a frame takes
+ROW_WIDTH, BESIDE = 48, 5  # letters of the buttons side by side before a telephone cuts them; what a frame takes
 ROWS, ROW = 30, 20  # lines of one paragraph; what an element costs besides its text
 SCALES = (1.0, 0.5, 0.25)
 NOTHING = "–"
@@ -260,7 +260,7 @@ def _actions(buttons: Iterable[Button], dialogs: frozenset[str] = frozenset(), *
             room = ROW_WIDTH
         rows[-1].append(item)
         room -= need
-    return [{"type": "ActionSet", "actions": row} for row in rows]
+    return [{"type": "ActionSet", "actions": row, **({"spacing": "Small"} if n else {})} for n, row in enumerate(rows)]
 
 
 def _facts(facts: Facts, scale: float) -> list[Json]:
