@@ -370,28 +370,34 @@ def _open_over(
 def _open_back(
     conn: Connection, kept: ColumnElement[bool], f: Frame, spans: Sequence[tuple[date, datetime, datetime]]
 ) -> list[int]:
-    """The same from what is open now: one look at what came or left since the beginning, by day. What neither came nor
-    left since is open all along or not at all."""
+    """The same from what is open now: minus what of it came after the end of a span, plus what had come by then and
+    left later. What neither came nor left since the beginning is open all along or not at all. Each half asks for its
+    statuses, so that an index is read from where they begin."""
     start = spans[0][1]
     left = sql.closed_at()
     now_open = int(conn.execute(select(func.count()).select_from(FINDINGS).where(kept, sql.is_open(f))).scalar_one())
-    came_day = case((F.first_seen >= start, sql.DayOf(F.first_seen)))
-    still = case((sql.is_open(f), 1), else_=0)
-    moved = (
-        select(came_day.label("came"), sql.DayOf(left).label("left"), still.label("still"), func.count().label("n"))
-        .where(kept, or_(F.first_seen >= start, F.resolved_at >= start, F.suppressed_at >= start))
-        .group_by(came_day, sql.DayOf(left), still)
+    came_day, left_day = sql.DayOf(F.first_seen), sql.DayOf(left)
+    came = conn.execute(
+        select(came_day, func.count()).where(kept, F.status.in_(sql.OPEN), F.first_seen >= start).group_by(came_day)
     )
-    rows = [(sql.day_of(came), sql.day_of(left), open_now, n) for came, left, open_now, n in conn.execute(moved)]
-    stable = now_open - sum(n for _, _, open_now, n in rows if open_now)
+    since = [(sql.day_of(day), n) for day, n in came]
+    early = case((F.first_seen >= start, came_day))  # NULL: before the beginning
+    gone = conn.execute(
+        select(early, left_day, func.count())
+        .where(kept, F.status.in_(sql.CLOSED), or_(F.resolved_at >= start, F.suppressed_at >= start))
+        .group_by(early, left_day)
+    )
+    moved = [(sql.day_of(first), sql.day_of(last), n) for first, last, n in gone]
     values = []
     for number, (first, _, _) in enumerate(spans):
         # The last day of the span: the one before the next begins.
         last = spans[number + 1][0] - timedelta(days=1) if number + 1 < len(spans) else max(first, f.now.date())
-        values.append(stable + sum(
-            n for came, left, open_now, n in rows
-            if (came is None or came <= last) and (open_now or (left is not None and left > last))
-        ))  # fmt: skip
+        later = sum(n for day, n in since if day is not None and day > last)
+        there = sum(
+            n for day, left_on, n in moved
+            if (day is None or day <= last) and left_on is not None and left_on > last
+        )  # fmt: skip
+        values.append(now_open - later + there)
     return values
 
 

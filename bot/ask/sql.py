@@ -41,6 +41,7 @@ CLASSES = {"vulnerability": FindingClass.VULNERABILITY, "misconfiguration": Find
            "detection": FindingClass.DETECTION}  # fmt: skip
 SEVERITIES = {s.name.lower(): int(s) for s in Severity}
 OPEN = tuple(status.value for status in OPEN_STATUSES)
+CLOSED = tuple(status.value for status in Status if status not in OPEN_STATUSES)
 _DEAR = frozenset({"fixed_late", "fixed_in_time"})
 _SET_ASIDE = (Status.SUPPRESSED.value, Status.EXCEPTED.value)
 
