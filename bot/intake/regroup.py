@@ -121,7 +121,7 @@ class Regroup:
         self._idle(conn, cause_id)
         what, found = _parts(conn, cause_id).get(part, ("", []))
         if not found:
-            raise NotFound("There is no such part any more.", mend="Open the dialog again.")
+            raise NotFound("There is no such part any more.", mend="Open Split or merge again.")
         key = moves.split(conn, found, cause.key, by=who.name, reason=reason, now=now)
         own = moves.cause_id(key)
         title = conn.execute(select(FINDINGS.c.title).where(FINDINGS.c.id == found[0])).scalar_one()
