@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bot.domain.decisions import Choice, Vote
-from bot.domain.plans import Plan, PlanKind
+from bot.domain.errors import NotFound, Stale
+from bot.domain.plans import Plan, PlanKind, Risk
 from bot.domain.principals import Actor
 from bot.domain.views import CauseRights, CauseView, Option, Stage
 from bot.governance.policy import Outline, PolicyVerdict, apart
@@ -131,8 +132,11 @@ class Rights(Office):
         if held is not None and held.facts.state.is_final:
             held = None
         if held is not None:
-            plan: Plan | None = plans.plan(conn, held.facts.plan_id)
             votes = tuple(vote for vote, _ in plans.live_votes(conn, held.facts.id))
+            try:
+                plan: Plan | None = plans.plan(conn, held.facts.plan_id)
+            except (Stale, NotFound):  # whoever presses is told; what is shown follows from the rest
+                plan = None
             return _Case(cause, view.account_uid, plan, held, votes)
         return _Case(cause, view.account_uid, plans.latest_plan(conn, view.id, PlanKind.FIX, None), None, ())
 
@@ -166,11 +170,14 @@ class Rights(Office):
         return self._policy.may(actor, action, plan, context | {"rule": rule, "is_requester": asked}).allowed
 
     def _outline(self, case: _Case, kind: PlanKind) -> Outline:
-        risk = "low"
+        risk = Risk.LOW
         if case.cause.playbook:
-            risk = self._planner.catalog.get(case.cause.playbook).info.risk.value
+            try:
+                risk = self._planner.catalog.get(case.cause.playbook).info.risk
+            except NotFound:  # of another version of ours
+                risk = Risk.HIGH
         accounts = (case.account,) if case.account else ()
-        return Outline(case.cause.environment, accounts, case.cause.playbook, risk, kind.value)
+        return Outline(case.cause.environment, accounts, case.cause.playbook, risk.value, kind.value)
 
     @staticmethod
     def _context(case: _Case, outline: Outline) -> dict[str, Any]:

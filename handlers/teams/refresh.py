@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select
 
+from bot.domain.errors import GatehouseError
 from bot.domain.principals import Actor, Platform, PlatformIdentity
 from bot.domain.views import CauseView
 from bot.engine import Engine
@@ -32,6 +34,7 @@ from .payloads import Origin
 from .replies import Reply
 from .seam import is_loopback
 
+log = logging.getLogger(__name__)
 VERB = "gh.card"
 # What is opened as a dialog from a card of one's own, where the client has dialogs: the channel's card stays in view.
 DIALOGS = frozenset({"gh.review", "gh.undo", "gh.not_mine", "gh.snooze", "gh.details", "gh.why"})
@@ -62,7 +65,11 @@ class Personal:
             if actor is not None:
                 known.append((actor, member))
         ids = {actor.identity: member for actor, member in known}
-        facing = await self._engine.rights.facing(view, [actor for actor, _ in known]) if known else []
+        try:
+            facing = await self._engine.rights.facing(view, [actor for actor, _ in known]) if known else []
+        except GatehouseError as error:  # no reason to hold the card back
+            log.warning("nobody is named in a card of Teams (%s)", error.reason)
+            facing = []
         named = tuple(ids[actor.identity] for actor in facing)
         return card, _refresh(view, named) if named else None
 

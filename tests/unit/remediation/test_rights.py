@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.domain.decisions import Choice
+from bot.domain.errors import NotFound
 from bot.domain.views import CauseRights, CauseView, Option, Stage
 from bot.remediation import rights as module
 from bot.remediation.rights import Rights
@@ -136,3 +137,23 @@ async def test_the_same_question_is_asked_once_in_some_seconds(
     await world.ask("UOLGA")  # another revision
     await desk.of("UANN")
     assert len(asked) == 3
+
+
+async def test_a_plan_that_was_altered_or_a_playbook_that_is_no_more_holds_no_card_back(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world()
+    desk = Desk(world)
+    await world.ask("UOLGA")
+    view = await desk.view()
+    await world.db.write(lambda conn: conn.exec_driver_sql("UPDATE plans SET hash = 'x'"))
+
+    def none(playbook_id: str) -> Any:
+        raise NotFound("no such playbook")
+
+    everybody = [await world.actor(user) for user in PEOPLE]
+    assert [each.principal.id for each in await desk.rights.facing(view, everybody)] == ["ann", "abe", "sue", "olga"]
+    assert (await desk.rights.of(view, everybody[4])).why_not
+    world.clock.pass_(seconds=60)
+    monkeypatch.setattr(world.catalog, "get", none)
+    assert [each.principal.id for each in await desk.rights.facing(view, everybody)] == ["ann", "abe", "sue", "olga"]
