@@ -3,7 +3,6 @@ first message to the undo, and what stands around it. Made by the builders from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +25,7 @@ from bot.domain.standing import StandingApproval, StandingScope, StandingState, 
 from bot.domain.triage import Evidence, Priority, Ssvc
 from bot.domain.views import (
     CauseLine,
+    CauseRights,
     CauseView,
     DigestView,
     ExecutionView,
@@ -76,6 +76,8 @@ class Shown:
     name: str  # of the files
     what: str  # the caption
     card: Card
+    teams: Card | None = None  # where Teams shows another one in the channel
+    own: Card | None = None  # there, what one person sees instead
     submit: Button | None = None  # of a form
     dialog: str = ""  # its short name, where it is a dialog
     home: bool = False
@@ -288,24 +290,32 @@ def gallery() -> list[Shown]:
     undo = approved.model_copy(update={"kind": PlanKind.UNDO, "reason": "the public price list was served from it"})
     digest = DigestView(channel="C1", since=NOW - timedelta(hours=1), until=NOW, revision=1,
                         counts=((Priority.P2, 2), (Priority.P3, 9)), lines=_lines(), total=11)  # fmt: skip
-    cause: Callable[[CauseView], Card] = build.cause_card
+
+    def cause(name: str, what: str, view: CauseView, rights: CauseRights | None = None) -> Shown:
+        own = build.personal_card(view, rights) if rights else None
+        return Shown(name, what, build.cause_card(view), build.shared_card(view), own)
+
+    owner = CauseRights(cause_id="c-7k2m9qz4w1xa", revision=3, may=(Option.ASK,), pass_on=True, snooze=True,
+                        why_not="in prod nobody approves what they own alone", rule="prod-two",
+                        could=COULD)  # fmt: skip
+    approver = CauseRights(cause_id="c-7k2m9qz4w1xa", revision=3, may=(Option.APPROVE, Option.REJECT))
     return [
-        Shown("new", "A new P1", cause(_cause(Stage.OPEN))),
+        cause("new", "A new P1", _cause(Stage.OPEN), owner),
         Shown("review", "The plan, and what this person may decide", build.plan_card(
             _plan().model_copy(update={"glass": GlassOffer(word="BREAK GLASS", minutes=15, review_hours=24)})),
             submit=send, dialog="Review fix"),
-        Shown("waiting", "One of two approvals is there", cause(_cause(Stage.WAITING, request=_request(BOTH[0])))),
-        Shown("running", "Approved by two, running", cause(_cause(
-            Stage.RUNNING, request=approved, execution=_run(ExecutionState.VERIFYING)))),
-        Shown("fixed", "Fixed, verified, and it can be undone", cause(_cause(
-            Stage.FIXED, request=approved, execution=fixed, open_count=0))),
-        Shown("failed", "The fix failed", cause(_cause(Stage.FAILED, request=approved, execution=failed))),
-        Shown("undone", "Undone", cause(_cause(Stage.UNDONE, request=undo, execution=undone))),
-        Shown("excepted", "Risk accepted at the source", cause(_cause(
-            Stage.EXCEPTED, note="Accepted in Wiz by jo@acme.example until 31 January: public price lists."))),
-        Shown("snoozed", "Snoozed", cause(_cause(
+        cause("waiting", "One of two approvals is there", _cause(Stage.WAITING, request=_request(BOTH[0])), approver),
+        cause("running", "Approved by two, running", _cause(
+            Stage.RUNNING, request=approved, execution=_run(ExecutionState.VERIFYING))),
+        cause("fixed", "Fixed, verified, and it can be undone", _cause(
+            Stage.FIXED, request=approved, execution=fixed, open_count=0)),
+        cause("failed", "The fix failed", _cause(Stage.FAILED, request=approved, execution=failed)),
+        cause("undone", "Undone", _cause(Stage.UNDONE, request=undo, execution=undone)),
+        cause("excepted", "Risk accepted at the source", _cause(
+            Stage.EXCEPTED, note="Accepted in Wiz by jo@acme.example until 31 January: public price lists.")),
+        cause("snoozed", "Snoozed", _cause(
             Stage.SNOOZED, snoozed_until=NOW + timedelta(days=7), snoozed_by="Olivia Owens",
-            note="The bucket is emptied this week."))),
+            note="The bucket is emptied this week.")),
         Shown("why", "Why can't I approve?", build.why_card(_why())),
         Shown("digest", "What a channel was spared", build.digest_card(digest)),
         Shown("daily", "The daily message", attention.daily_card(_daily())),

@@ -80,14 +80,15 @@ def payloads(shown: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
                                     title=shown.dialog)  # fmt: skip
     else:
         slack_made = blockkit.message(shown.card)
-    return slack_made, adaptive.content(shown.card, submit=shown.submit)
+    return slack_made, adaptive.content(shown.teams or shown.card, submit=shown.submit)
 
 
 def hashes() -> dict[str, str]:
     """Of every card of the gallery what both platforms get, in short."""
     made = {}
     for shown in gallery():
-        said = json.dumps(payloads(shown), sort_keys=True)
+        own = adaptive.content(shown.own) if shown.own else {}
+        said = json.dumps([*payloads(shown), own], sort_keys=True)
         made[shown.name] = hashlib.sha256(said.encode()).hexdigest()[:16]
     return made
 
@@ -238,6 +239,8 @@ async def draw_teams(browser: Browser, wanted: list[Shown]) -> None:
     for shown in wanted:
         _, card = payloads(shown)
         await draw(card, f"{shown.name}-teams", WIDE)
+        if shown.own:
+            await draw(adaptive.content(shown.own), f"{shown.name}-teams-own", WIDE)
         if shown.name == DARK:
             await draw(card, f"{shown.name}-teams-dark", WIDE, dark=True)
         if shown.name == PHONE:

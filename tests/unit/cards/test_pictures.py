@@ -14,6 +14,7 @@ def test_every_main_card_has_its_pictures_and_the_page_shows_them() -> None:
     page = (FOLDER / "README.md").read_text("utf-8")
     kept = {line.split()[0] for line in KEPT.read_text("utf-8").splitlines()}
     names = [f"{shown.name}-{platform}" for shown in gallery() for platform in ("slack", "teams")]
+    names += [f"{shown.name}-teams-own" for shown in gallery() if shown.own]
     for name in [*names, f"{DARK}-teams-dark", f"{PHONE}-teams-phone"]:
         raw = (FOLDER / f"{name}.png").read_bytes()
         width, height = struct.unpack(">II", raw[16:24])
