@@ -23,7 +23,7 @@ from tests.unit.remediation.standing_kit import IN_DEV
 from tests.unit.teams.governed import IDS, OUTSIDER, Governed, actions, governing
 from tests.unit.teams.world import TENANT, activity, press
 
-PRESSES = 100
+PRESSES = 80
 APPROVERS = {"ann", "abe"}
 KNOWN = {*IDS}
 PEOPLE = {**IDS, "outsider": OUTSIDER}
@@ -76,8 +76,9 @@ class Crowd:
     def keep(self, body: dict[str, Any]) -> None:
         self.last = []
         for action in actions({"value": body}):
-            verb = str(action.get("verb", "")).removeprefix("gh.")
-            value = json.loads((action.get("data") or {}).get("gh") or "{}")
+            data = action.get("data") or {}
+            verb = str(action.get("verb") or data.get("verb") or "").removeprefix("gh.")
+            value = json.loads(data.get("gh") or "{}")
             if verb:
                 self.seen.setdefault(verb, []).append(value)
                 self.last.append((verb, value))
@@ -128,18 +129,22 @@ class Crowd:
         if onward and self.random.random() < 0.6:  # goes on from what was shown last, to whomever
             verb, value = onward[-1] if self.random.random() < 0.5 else self.random.choice(onward)
         number = str(self.random.randrange(8 * PRESSES))  # now and then one that was delivered before
-        activity = press(f"gh.{verb}", value, user, self.given(), id=f"r-{number}")
-        answer = await self.world.come(activity)
-        assert answer["statusCode"] == 200, (verb, answer)
-        if answer["type"].endswith("message"):
-            self.answers["again"] += 1
+        pressed = press(f"gh.{verb}", value, user, self.given(), id=f"r-{number}")
+        if self.random.random() < 0.2:  # the same from a dialog
+            data = pressed["value"]["action"]["data"] | {"verb": f"gh.{verb}"}
+            pressed |= {"name": "task/submit", "value": {"data": data}}
+        answer = await self.world.come(pressed)
+        assert "Something went wrong" not in json.dumps(answer), pressed["value"]
+        body = answer["task"]["value"] if "task" in answer else answer["value"]
+        if isinstance(body, str):
+            self.answers["said"] += 1
             return
-        assert problems(answer["value"]) == [], verb
-        assert "Something went wrong" not in json.dumps(answer), (verb, activity["value"])
-        said = answer["value"]["fallbackText"]
-        self.answers["no" if "⛔" in json.dumps(answer, ensure_ascii=False) else "shown"] += 1
-        assert said
-        self.keep(answer["value"])
+        body = body["card"]["content"] if "task" in answer else body
+        assert answer.get("statusCode", 200) == 200, (verb, answer)
+        assert problems(body) == [], verb
+        assert body["fallbackText"]
+        self.answers["no" if "⛔" in json.dumps(body, ensure_ascii=False) else "shown"] += 1
+        self.keep(body)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
