@@ -264,6 +264,7 @@ class Ask:
         return held.reader
 
     def _load(self, conn: Connection, rights: sql.Rights) -> _Held:
+        run.tune(conn)
         begun = perf_counter()
         reader = Reader(vocabulary.load(conn, rights))
         took = perf_counter() - begun
