@@ -11,16 +11,16 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pydantic import ValidationError
-from rapidfuzz.distance import JaroWinkler
 
 from bot.ask import build, foreign, lexicon, refusals
 from bot.ask.marks import Elsewhere, NotUnderstood
 from bot.ask.parse import parse
 from bot.ask.reading import Filter, Mark, Parsed, Reading, Span, Turn
 from bot.ask.rules import Rules
-from bot.ask.scan import Phrases, Scan, common, own, scan
+from bot.ask.scan import Phrases, Scan, own, scan
+from bot.ask.slips import Slips
 from bot.ask.tokens import Token, tokens
-from bot.ask.vocabulary import Vocabulary, near, stem
+from bot.ask.vocabulary import Vocabulary
 from bot.domain import posture as p
 from bot.domain.errors import BadInput
 
@@ -47,7 +47,7 @@ class Reader:
         self.vocabulary = vocabulary
         self._names: Phrases = own(vocabulary)
         self._rules = Rules(vocabulary)
-        self._singles = self._single_words()
+        self._slips = Slips(vocabulary, self._names)
 
     def read(
         self, question: str, *, now: datetime, lookup: Lookup, team: str | None = None, before: Turn | None = None
@@ -86,7 +86,7 @@ class Reader:
         found = scan(words, self._names, now)
         self._look_up(found, lookup)
         self._rules.apply(found)
-        if found.left and (mended := self._mended(found)) is not None:
+        if found.left and (mended := self._slips.mended(found)) is not None:
             found = scan(mended, self._names, now)
             self._look_up(found, lookup)
             self._rules.apply(found)
@@ -122,97 +122,7 @@ class Reader:
             elif at and found.words[at - 1].word in {"finding", "uid"} and re.search(r"\d", token.word):
                 found.unknown.append(("finding", token.raw))
 
-    # --- typing slips and unknown words
-
-    def _single_words(self) -> dict[str, set[str]]:
-        """Words that a slip may have meant, with what they stand for."""
-        found: dict[str, set[str]] = {}
-        for phrases in (common(), self._names):
-            for entries in phrases.values():
-                for words, mark in entries:
-                    if mark.kind in {"follow", "those", "neg", "and", "or", "each", "top", "exists", "vs", "that"}:
-                        continue
-                    for word in words:
-                        if word not in lexicon.FILLER and len(word) > 3 and not word.isdigit():
-                            found.setdefault(word, set()).add(
-                                f"{mark.kind}:{mark.dim}:{mark.values}" if len(words) == 1 else word
-                            )
-        for rule in self.vocabulary.rules:
-            for word in re.findall(r"[a-z]{4,}", rule.title.lower()):
-                found.setdefault(word, set()).add(word)
-        return found
-
-    def _mended(self, found: Scan) -> list[Token] | None:
-        """The words with every slip mended; None when none was."""
-        changed: dict[int, list[Token]] = {}
-        for at in found.left:
-            token = found.words[at]
-            if token.quoted or token.word in lexicon.ELSEWHERE:
-                continue
-            before = found.words[at - 1].word if at else ""
-            whole = self._completed(token.word)
-            if whole == "company" and before in {"account", "accounts", "subscription", "project"}:
-                raise NotUnderstood(f"“{token.raw}” fits several accounts. Which one?")
-            if whole is None and lexicon.english(token.word):
-                continue  # a word of its own is no slip
-            if whole is None:
-                names = (value for values in self.vocabulary.values.values() for value in values)
-                slips = near(token.word, self._singles) or near(token.word, names)
-                close = [
-                    c
-                    for c in slips
-                    if (c[0] == token.word[0] or sorted(c) == sorted(token.word))
-                    and re.sub(r"\D", "", c) == re.sub(r"\D", "", token.word)
-                ]
-                meanings = {self._meaning(c) for c in close}
-                if len(meanings) == 1:
-                    whole = close[0]
-                elif close and (likely := _likeliest(token.word, close)):
-                    whole = likely
-                elif close:
-                    meant = ", ".join(sorted(close)[:4])
-                    raise NotUnderstood(f"I do not know “{token.raw}”. Do you mean {meant}?")
-            if whole is not None:
-                changed[at] = [Token(part, part, possessive=token.possessive) for part in whole.split()]
-            elif parts := self._unhyphened(token):
-                changed[at] = parts
-        if not changed:
-            return None
-        return [one for at, token in enumerate(found.words) for one in changed.get(at, [token])]
-
-    def _unhyphened(self, token: Token) -> list[Token] | None:
-        """``security-groups`` is "security groups", where each word is one we know."""
-        parts = token.word.split("-")
-        if len(parts) < 2 or re.search(r"\d", token.word):
-            return None
-        known = all(
-            part in self._singles or part in lexicon.FILLER or part == "non" or part in common() for part in parts
-        )
-        known = known or any(phrase == tuple(parts) for phrase, _ in common().get(parts[0], ()))
-        return (
-            [Token(part, part, possessive=token.possessive and part == parts[-1]) for part in parts] if known else None
-        )
-
-    def _meaning(self, word: str) -> frozenset[str]:
-        """What the word says by itself, else its stem."""
-        alone = frozenset(said for said in self._singles.get(word, ()) if ":" in said)
-        return alone or frozenset(stem(word))
-
-    def _completed(self, word: str) -> str | None:
-        """A name cut short: taken when one name begins so, asked back when several do."""
-        if len(word) < 4:
-            return None
-        names = set(self.vocabulary.accounts.values())
-        if len(names) > 2 and 2 * sum(name.lower().startswith(word) for name in names) > len(names):
-            return "company"  # what most accounts begin with is the company's own name
-        for dimension in ("account", "app", "team", "resource_type"):
-            values = self.vocabulary.values.get(dimension, {})
-            fits = sorted({value for key, value in values.items() if re.match(rf"{re.escape(word)}[-_ ]", key)})
-            if len(fits) == 1:
-                return fits[0].lower()
-            if fits and dimension != "resource_type":
-                raise NotUnderstood(f"“{word}” fits several: {', '.join(fits[:6])}. Which one?")
-        return None
+    # --- unknown words
 
     def _not_about_us(self, found: Scan, text: str) -> None:
         """What stays unexplained decides: a name that does not exist is asked back, another subject is not ours."""
@@ -486,12 +396,6 @@ class Reader:
         if new.kind == "trend":
             merged.by, merged.status = "", [s for s in merged.status if s != "open"]
         merged.kind = new.kind
-
-
-def _likeliest(word: str, close: list[str]) -> str | None:
-    """The one that is clearly nearest where several are one slip away."""
-    ranked = sorted(((JaroWinkler.similarity(word, c), c) for c in close), reverse=True)
-    return ranked[0][1] if ranked[0][0] - ranked[1][0] > 0.02 else None
 
 
 def _joined(words: list[Token]) -> list[Token]:

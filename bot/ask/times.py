@@ -38,6 +38,8 @@ _WEEKDAYS = {
          "saturday sat", "sunday sun"))
     for name in names.split()
 }  # fmt: skip
+UNITS = tuple(_UNITS)
+WORDS = frozenset([*_UNITS, *_MONTHS, *_WEEKDAYS, "today", "yesterday", "current", "previous", "past", "last", "week"])
 _DAY = timedelta(days=1)
 _PARTS = {"morning": (0, 12), "afternoon": (12, 18), "evening": (18, 24), "tonight": (18, 24)}  # hours of the day
 
