@@ -9,7 +9,7 @@ same factor: a run checks them too. The floor is what the own statements of a qu
 rows fetched and not looked at. Above the floor stand reading the question, compiling, the hop to the database's
 thread, rows as dictionaries, the sentence.
 
-``--varied``: the copies differ in account, team, rule, title, app, region and times as an estate of 1,000,000 would
+``--varied``: the copies differ in account, team, app, rule, title, CVE and times as an estate of 1,000,000 would
 (200 accounts, 80 teams, 3,000 rules, first seen over 400 days). The counts of the development set mean nothing then
 and are not checked here; that the statements count rightly is proven by tests/unit/ask/test_numbers.py.
 ``--keep``: the database is made there once and used again by the next run. ``--profile MS``: prints every question
