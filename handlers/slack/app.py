@@ -60,6 +60,7 @@ ACTIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any]], Awaitable[Notice 
     "regroup": regroup.open_,
     "why": Desk.why,
     "page": Desk.page,
+    "waiting": Desk.waiting,
     "revoke": Desk.revoke,
     "glass": Desk.glass,
     "glass_ok": Desk.glass_ok,

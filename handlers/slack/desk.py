@@ -31,7 +31,7 @@ from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks, outbox
-from cards import blockkit, build
+from cards import blockkit, build, welcome
 from cards.model import Card
 from handlers.common import acts
 from handlers.common.forms import as_notice as as_notice
@@ -419,7 +419,13 @@ class Desk:
         return None
 
     async def cmd_approvals(self, origin: Origin, _rest: str) -> Notice | None:
-        await self.show(origin, build.approvals_card(await self.engine.board.home(await self.actor(origin))))
+        await self.show(origin, welcome.approvals(await self.engine.board.home(await self.actor(origin))))
+        return None
+
+    async def waiting(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
+        """A page of what waits for this person."""
+        view = await self.engine.board.home(await self.actor(origin))
+        await self.turn(origin, welcome.waiting_card(view, acts.start_of(ids), home=False))
         return None
 
     async def cmd_status(self, origin: Origin, _rest: str) -> Notice | None:

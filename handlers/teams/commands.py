@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from cards import build
+from cards import welcome as cards_welcome
 from cards.model import Card
 from cards.notices import COMMANDS as COMMANDS_OF_ALL
 from handlers.common import acts
@@ -58,7 +59,7 @@ async def mine(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 
 async def approvals(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return Reply(build.approvals_card(await desk.engine.board.home(await desk.actor(origin))))
+    return Reply(cards_welcome.approvals(await desk.engine.board.home(await desk.actor(origin))))
 
 
 async def home(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:

@@ -281,3 +281,22 @@ async def test_another_workspaces_events_change_nothing(world: World) -> None:
 
 def test_every_button_of_ours_has_its_action() -> None:
     assert {"review", "undo", "not_mine", "snooze", "details", "why", "page", "revoke"} <= set(ACTIONS)
+
+
+async def test_more_requests_than_fit_are_turned_page_by_page(world: World) -> None:
+    home = world.services.home
+
+    async def many(person: Any) -> Any:
+        view = await home(person)
+        return view.model_copy(update={"waiting": tuple(request_view() for _ in range(30))})
+
+    world.services.home = many  # type: ignore[method-assign]
+    await world.command("approvals")
+    told = world.slack.named("chat.postEphemeral")[0]
+    (rest,) = [b for b in buttons(told) if b["action_id"].startswith("gh.waiting")]
+    await world.click("gh.waiting", json.loads(rest["value"]), trigger="t.2")
+    shown = world.slack.named("chat.postEphemeral")[-1]
+    assert "1 to 12 of 30 requests." in json.dumps(shown)
+    (onward,) = [json.loads(b["value"]) for b in buttons(shown) if b["action_id"].startswith("gh.waiting")]
+    assert onward == {"o": "12"}
+    assert not [b for b in buttons(shown) if b["action_id"].startswith("gh.home")]  # Slack's home is a tab
