@@ -123,6 +123,7 @@ class TeamsGate:
         page.router.add_get(_STREAM, self._stream)
         page.router.add_get("/_ws/{path:.*}", self._logs)
         page.router.add_post("/_conversation/v1/conversations/{conversation}/messages", self._typed)
+        page.router.add_post("/_conversation/v1/invoke", self._pressed)
         page.router.add_post("/_debug/conversation/{conversation}/installation", self._installed)
         page.router.add_route("*", "/{path:.*}", self._pass)
         self._port = await self._serve(page, self._port)
@@ -310,8 +311,8 @@ class TeamsGate:
             self._memory[id] = {**self._memory[id], "message": {**self._memory[id]["message"], **frame["message"]}}
 
     async def _show(self, page: _Page, frame: dict[str, Any]) -> None:
-        """The page stops at a message it has already, and at a change of one it has not."""
-        if not page.ready:
+        """The page breaks at a message it has already, at a change of one it has not, and at typing in a channel."""
+        if not page.ready or (frame.get("action") == "typing" and "@thread.tacv2" in frame["actionConversationId"]):
             return
         id = str(frame.get("message", {}).get("messageId", ""))
         if id:
@@ -390,6 +391,15 @@ class TeamsGate:
             for page in self._pages:
                 page.shown[str(said["messageId"])] = 1
         return answer
+
+    async def _pressed(self, request: web.Request) -> web.Response:
+        """What the person at the page presses: the answer to that is newer than an own view that is still asked for."""
+        body = _json(await request.read())
+        id = str(body.get("replyToId", "")) if isinstance(body, dict) else ""
+        for page in self._pages:
+            if id in page.shown:
+                page.shown[id] += 1
+        return await self._pass(request)
 
     async def _pass(self, request: web.Request) -> web.Response:
         target = URL(f"{self._playground}{request.rel_url.raw_path_qs}", encoded=True)

@@ -152,6 +152,7 @@ async def test_two_approvals_from_two_people_change_the_cloud_and_the_posts_of_b
     await expect(card).to_contain_text("For you", timeout=SOON)
     await asks(world, teams.OLIVIA, ACCOUNT, "no bucket of ours is meant to be public")
     await expect(card).to_contain_text("Waiting for approval", timeout=SOON)
+    await expect(card).to_contain_text("You may approve, reject", timeout=SOON)
     assert await writes(world, "PutPublicAccessBlock") == [], "asking changes nothing"
 
     await press(card, "Review fix")
@@ -187,6 +188,7 @@ async def test_a_decision_is_not_sent_without_being_made_nor_a_no_without_a_reas
     card = await post(page, TOPIC)
     await asks(world, teams.OLIVIA, TOPIC, "please")
     await expect(card).to_contain_text("Waiting for approval", timeout=SOON)
+    await expect(card).to_contain_text("You may approve, reject", timeout=SOON)
     await press(card, "Details")
     await press(card, "Back to the card")  # the client has no dialogs, and is offered none
     await press(card, "Review fix")
@@ -203,6 +205,21 @@ async def test_a_decision_is_not_sent_without_being_made_nor_a_no_without_a_reas
     await expect(card).to_contain_text("the shop publishes to it", timeout=SOON)
     assert await topic_policy(world) == before
     assert await writes(world, "SetTopicAttributes") == []
+
+
+async def test_in_the_thread_of_a_card_the_card_is_what_is_asked_about_and_nothing_is_done(
+    world: World, page: Page
+) -> None:
+    before = await topic_policy(world)
+    await go(page, teams.PAYMENTS)
+    card = await post(page, TOPIC)
+    await card.locator("[contenteditable=true]").first.click()
+    await page.keyboard.type("@")
+    await page.get_by_role("menuitem", name="Gatehouse").first.click(timeout=SOON)
+    await page.keyboard.type(" fix it")
+    await page.keyboard.press("Enter")
+    await expect(card).to_contain_text("I change nothing by being asked", timeout=SOON)
+    assert await topic_policy(world) == before
 
 
 async def test_a_question_in_the_chat_is_answered_with_numbers_that_can_be_checked(world: World, page: Page) -> None:

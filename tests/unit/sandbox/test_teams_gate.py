@@ -114,7 +114,7 @@ class Page:
         async with asyncio.timeout(10):
             while True:
                 for frame in self.frames:
-                    if (frame["action"], frame["message"]["messageId"]) == (action, id):
+                    if (frame["action"], frame.get("message", {}).get("messageId")) == (action, id):
                         return frame
                 await asyncio.sleep(0.02)
 
@@ -173,6 +173,16 @@ async def test_a_page_is_shown_what_was_posted_before_it_opened_as_it_is_now(loc
     async with Page(local.gate) as again:
         await again.sees("createMessage", early)
         await again.sees("createMessage", late)
+
+
+async def test_typing_is_shown_in_the_chat_only_a_channel_breaks_the_page(local: Local) -> None:
+    async with Page(local.gate) as page:
+        root = await local.post(card("A root"))
+        await local.wire.send(local.gate.service_url, f"{CHANNEL};messageid={root}", {"type": "typing"})
+        await local.wire.send(local.gate.service_url, teams.PERSONAL, {"type": "typing"})
+        await page.sees("createMessage", await local.post(card("The last")))
+        typing = [each["actionConversationId"] for each in page.frames if each["action"] == "typing"]
+    assert typing == [teams.PERSONAL]
 
 
 async def test_the_app_is_installed_once_however_often_the_page_is_loaded(local: Local) -> None:
