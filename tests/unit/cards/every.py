@@ -231,6 +231,7 @@ def every(text: str) -> list[Made]:
         Made("team_card", welcome.team_card(text, text, (text,) * 3, fallback=True)),
         Made("team_card nobody", welcome.team_card("", text, (), fallback=False)),
         Made("home_card with_buttons", welcome.with_buttons(build.home_card(home), 40)),
+        Made("approvals", welcome.approvals(home)),
         Made("waiting_card", welcome.waiting_card(home, 0)),
         Made("notice_card headed", headed(Notice(ok=False, said=text, mend=text, rule=text, could=(text, "b")),
                                           build.cause_card(full_cause(text, Stage.OPEN)))),

@@ -25,7 +25,7 @@ WITHOUT_OBJECT = {
     "help_card", "help_card teams", "status_card", "mine_card", "mine_card none", "home_card", "delegations_card",
     "delegations_card none", "standings_card", "standings_card none", "rules_card", "rules_card none", "comment_card",
     "thanks_card", "new_rule_card", "daily_card", "daily_card charts", "team_card", "team_card nobody",
-    "delegation form", "waiting_card", "home_card with_buttons", "approvals_card",
+    "delegation form", "waiting_card", "home_card with_buttons", "approvals_card", "approvals",
 }  # fmt: skip
 _WORD = re.compile(r"[^\W_]")
 _MARKUP = re.compile(r"[*_~`<>{}|\[\]]|:\w+:|https?://|\n")
