@@ -15,12 +15,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 from typing import Any
 
 from . import plot
+from .adaptive_text import NOTHING as NOTHING
+from .adaptive_text import Json as Json
+from .adaptive_text import date, edges, runs_of
+from .adaptive_text import literal as literal
+from .adaptive_text import markdown as markdown
 from .blockkit import cut, safe_url
-from .foreign import clean, plain_emphasis
 from .model import (
     Ask,
     Bullets,
@@ -28,7 +31,6 @@ from .model import (
     Buttons,
     Card,
     Choose,
-    Code,
     Facts,
     Feedback,
     Grid,
@@ -44,8 +46,6 @@ from .model import (
 )
 from .words import sentence
 
-Json = dict[str, Any]
-
 VERSION = "1.5"
 CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 LIMIT = 28 * 1024  # bytes of an activity
@@ -54,18 +54,10 @@ TITLE, LINE, SECTION, FACT, LABEL, BUTTON, SPOKEN, SUMMARY, OPTIONS = 200, 1500,
 VALUE, ACTIONS, USERS, HEADING = 2000, 6, 60, 64  # Teams shows six buttons in a row; a refresh names at most 60 people
 TABLE_COLUMNS, TABLE_ROWS, BULLET = 8, 40, 600  # of a bullet: characters, as in Slack
 ROW_WIDTH, BESIDE = 48, 5  # letters of the buttons side by side before a telephone cuts them; what a frame takes
-ROWS, ROW = 30, 20  # lines of one paragraph; what an element costs besides its text
+ROW = 20  # what an element costs besides its text
 SCALES = (1.0, 0.5, 0.25)
-NOTHING = "–"
 KEY = "gh"  # of a button's value in the data; inputs come back beside it by their ids
 VERB = "verb"  # the same, of the button's verb where it is sent by Action.Submit
-
-_BRACE = re.compile(r"\{(?=\{|$)")
-# At the end of a span too: what comes next may begin with a blank.
-_LIST = re.compile(r"^(\s*)(?:([-+])(?=\s|$)|(\d+)[.)](?=\s|$))", re.M)
-_ENTITY = re.compile(r"&(?=#|[A-Za-z]+;)")
-_ESCAPED = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
-_MARKDOWN = str.maketrans({"<": "‹", ">": "›", "[": "［", "]": "］"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,78 +90,7 @@ class _How:
     dialogs: frozenset[str] = frozenset()
 
 
-def literal(text: str, limit: int, *, lines: bool = False) -> str:
-    """For a text run: shown as it is."""
-    return _BRACE.sub("｛", cut(_called(clean(text[: 4 * limit + 16], lines=lines)), limit))
-
-
-def markdown(text: str, limit: int, *, lines: bool = False) -> str:
-    """For what Teams reads as Markdown: nothing in it formats, links, lists or mentions."""
-    text = _called(plain_emphasis(clean(text[: 4 * limit + 16], lines=lines))).translate(_MARKDOWN)
-    text = _ENTITY.sub("＆", _ESCAPED.sub("⧵", text)).replace("://", "∶//")
-    text = _LIST.sub(lambda m: f"{m[1]}{'–' if m[2] else m[3] + '․'}", text)
-    text = re.sub(r"^(\s*)#", r"\1＃", text, flags=re.M)
-    return _BRACE.sub("｛", cut(text, limit))
-
-
-def _called(text: str) -> str:
-    """Here nobody has a slash command; we are called by a mention."""
-    return text.replace("/gatehouse ", "@Gatehouse ")
-
-
-def date(when: When) -> str:
-    """Localised by the reader's client."""
-    at = when.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    day = f"{{{{DATE({at},SHORT)}}}}"
-    return day if when.style == "date" else f"{day} {{{{TIME({at})}}}}"
-
-
 # --- lines -----------------------------------------------------------------------------------------------------------
-
-
-def _edges(raw: str, made: str) -> str:
-    """Spans stand side by side: a blank at either end is kept."""
-    if not made:
-        return " " if raw and not raw.strip() and "\n" not in raw else ""
-    return f"{' ' if raw[:1] == ' ' else ''}{made}{' ' if raw[-1:] == ' ' else ''}"
-
-
-def _runs(line: Line, limit: int, *, strong: bool = False) -> list[list[Json | str]]:
-    """The spans of a line as text runs, one list for every line break in it, together within ``limit``."""
-    rows: list[list[Json | str]] = [[]]
-    left = limit
-    for span in line:
-        if left < 8:
-            rows[-1].append("…")
-            break
-        if isinstance(span, str):
-            for position, piece in enumerate(span[: 4 * limit].replace("\r", "\n").split("\n")):
-                if left < 8 or len(rows) > ROWS:
-                    rows[-1].append("…")
-                    return _filled(rows)
-                if position:
-                    rows.append([])
-                made = _edges(piece, literal(piece, max(left, 2)))
-                if made:
-                    rows[-1].append({"type": "TextRun", "text": made, "weight": "Bolder"} if strong else made)
-                    left -= len(made)
-            continue
-        run: Json = {"type": "TextRun", "text": ""}
-        if isinstance(span, When):
-            run["text"] = date(span)
-        elif isinstance(span, Who):
-            run["text"] = literal(span.person.name, min(left, 120)) or NOTHING
-        else:
-            run["text"] = literal(span.text, max(left, 2))
-            run |= {"fontType": "Monospace"} if isinstance(span, Code) else {"weight": "Bolder"}
-        if run["text"]:
-            rows[-1].append(run)
-            left -= len(run["text"])
-    return _filled(rows)
-
-
-def _filled(rows: list[list[Json | str]]) -> list[list[Json | str]]:
-    return [row for row in rows if any((r if isinstance(r, str) else r["text"]).strip() for r in row)]
 
 
 def _rich(runs: Sequence[Json | str], *, small: bool = False, tight: bool = False) -> Json:
@@ -186,12 +107,12 @@ def _lines(lines: Iterable[Line], heading: str, limit: int, *, bullet: bool = Fa
     made: list[Json] = []
     left = limit
     if heading.strip():
-        made += [_rich(row) for row in _runs((heading.replace("\n", " "),), 198, strong=True)]
+        made += [_rich(row) for row in runs_of((heading.replace("\n", " "),), 198, strong=True)]
     for line in lines:
         if left < 40:
             made.append(_rich(["…"], tight=True))
             break
-        rows = _runs(("• ", *line) if bullet else line, min(left, LINE))
+        rows = runs_of(("• ", *line) if bullet else line, min(left, LINE))
         if bullet and rows and all(isinstance(r, str) and r.strip() in {"•", ""} for r in rows[0]) and len(rows) == 1:
             continue
         for row in rows:
@@ -212,7 +133,7 @@ def _flat(line: Line, limit: int) -> str:
             made = date(span)
         elif isinstance(span, str):
             inner = markdown(span, left, lines=True)
-            made = f"\n{inner}" if span.startswith("\n") and inner else _edges(span, inner)
+            made = f"\n{inner}" if span.startswith("\n") and inner else edges(span, inner)
             made = "\n" if not inner and "\n" in span else made
         else:
             made = markdown(span.person.name if isinstance(span, Who) else span.text, left)
@@ -306,7 +227,7 @@ def _input(part: Choose | Ask, how: _How) -> list[Json]:
 
 
 def _wrong(said: str) -> list[Json]:
-    runs = _runs((Strong(f"⚠️ {said}"),), 400) if said.strip() else []
+    runs = runs_of((Strong(f"⚠️ {said}"),), 400) if said.strip() else []
     return [_rich(row) for row in runs]
 
 
@@ -358,7 +279,7 @@ def _part(part: Part, how: _How) -> list[Json]:
         case Buttons():
             return _actions(part.items, how.dialogs, apart=how.inputs)
         case Small():
-            return [_rich(row, small=True) for row in _runs(part.line, int(LINE * scale))]
+            return [_rich(row, small=True) for row in runs_of(part.line, int(LINE * scale))]
         case Rule():
             return []
         case Choose() | Ask():
@@ -402,7 +323,7 @@ def _groups(card: Card, how: _How) -> list[_Group]:
     if title:
         head: Json = {"type": "TextBlock", "text": title, "wrap": True, "style": "heading"}
         made.append(_Group([head | {"size": "Large", "weight": "Bolder"}], 3))
-    made.append(_Group([_rich(row) for row in _runs(card.status, int(LINE * scale))], 3))
+    made.append(_Group([_rich(row) for row in runs_of(card.status, int(LINE * scale))], 3))
     made.append(_Group(_wrong(how.filled.wrong.get("", "")), 3))
     separate = False
     for part in card.body:
@@ -425,7 +346,7 @@ def _groups(card: Card, how: _How) -> list[_Group]:
         elif isinstance(part, Buttons) and part.bound and about is not None:
             about.bound.append(made[-1])
     for line in card.footer[:10]:
-        made.append(_Group([_rich(row, small=True) for row in _runs(line, int(LINE * scale))], 1))
+        made.append(_Group([_rich(row, small=True) for row in runs_of(line, int(LINE * scale))], 1))
     return [group for group in made if group.made]
 
 
