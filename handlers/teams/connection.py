@@ -12,6 +12,7 @@ from bot.engine import Engine
 from bot.settings import Settings
 from bot.store.database import Database
 
+from .contract import Seam
 from .deciders import Deciders
 from .desk import TeamsDesk
 from .directory import TeamsDirectory
@@ -24,10 +25,11 @@ from .wire import TeamsWire
 
 log = logging.getLogger(__name__)
 RESUME_SECONDS = 60.0
+WARM_SECONDS = 240.0  # a token is renewed within its last ten minutes
 
 
 class TeamsSide:
-    def __init__(self, settings: Settings, seam: TeamsSeam, clock: Clock) -> None:
+    def __init__(self, settings: Settings, seam: Seam, clock: Clock) -> None:
         self._settings, self._seam, self._clock = settings, seam, clock
         self.wire = TeamsWire(seam, clock)
         self.directory = TeamsDirectory(self.wire, None, settings, clock)
@@ -50,7 +52,7 @@ class TeamsSide:
         """Take activities by a route of ``site``; finish what a crash left in the journal, now and every minute."""
         self.desk = TeamsDesk(engine, self._settings, self.wire)
         site.add_routes(routes(self._seam, self.desk, self._settings.teams.tenant))
-        self._tasks = [asyncio.create_task(self._seam.warm()), asyncio.create_task(self._resume(self.desk))]
+        self._tasks = [asyncio.create_task(self._warm()), asyncio.create_task(self._resume(self.desk))]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -59,6 +61,11 @@ class TeamsSide:
         if self.desk is not None:
             await self.desk.drain()
         await self.wire.close()
+
+    async def _warm(self) -> None:
+        while True:
+            await self._seam.warm()
+            await asyncio.sleep(WARM_SECONDS)
 
     async def _resume(self, desk: TeamsDesk) -> None:
         while True:

@@ -25,7 +25,7 @@ class Caller:
 
 class Seam(Protocol):
     async def warm(self) -> None:
-        """Prepare, before anybody waits. Raises nothing."""
+        """Prepare what is missing or soon ends, before anybody waits. Called every few minutes; raises nothing."""
         ...
 
     async def verify(self, authorization: str | None, activity: Mapping[str, Any]) -> Caller:

@@ -67,6 +67,12 @@ class Keys:
             raise PermissionError("the key is not endorsed for this channel")
         return found
 
+    async def keep(self) -> None:
+        """Read them where there are none or they are old."""
+        age = self._age(self._read_at)
+        if not self._held or age is None or age >= KEYS_LAST:
+            await self.fresh()
+
     async def fresh(self) -> None:
         """Read them, together with whoever waits for the same."""
         if self._paused():

@@ -81,13 +81,14 @@ class TeamsSeam:
         self._keys = JwtTokenExtractor.metadataCache[teams.openid_url] = Keys(teams.openid_url)
 
     async def warm(self) -> None:
-        """Keys and token, before anybody waits for them. What cannot be read now is read at the first request."""
+        """Keys and token, before anybody waits for them; again and again, so that nobody waits after a quiet night.
+        What cannot be read now is read at the first request."""
         if self._open:
             return
-        for read in (self._keys.fresh, self.token):
+        for read in (self._keys.keep, self.token):
             try:
                 await read()
-            except (*FAULTS, ConnectorError) as error:
+            except (*FAULTS, LookupError, ConnectorError) as error:
                 log.warning("Teams could not be prepared for (%s); it is tried again when needed", error)
 
     async def verify(self, authorization: str | None, activity: Mapping[str, Any]) -> Caller:

@@ -177,3 +177,13 @@ async def test_who_stops_waiting_does_not_stop_the_reading(channel: Channel) -> 
     channel.gate.set()
     assert (await patient).endorsements == ["msteams"]
     assert channel.reads == 1
+
+
+async def test_keeping_reads_only_what_is_missing_or_old(channel: Channel) -> None:
+    keys = channel.made()
+    for _ in range(5):
+        await keys.keep()
+    assert channel.reads == 1
+    channel.now += KEYS_LAST
+    await keys.keep()
+    assert channel.reads == 2

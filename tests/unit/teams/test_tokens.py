@@ -351,3 +351,17 @@ async def test_who_gives_up_waiting_does_not_stop_it_for_the_others() -> None:
     impatient.cancel()
     read.gate.set()
     assert await patient == "t1"
+
+
+async def test_a_quiet_bot_has_a_token_that_holds_when_somebody_comes() -> None:
+    """As ``TeamsSide`` does it: asked for every four minutes, whether or not anybody needs it."""
+    read, (now, clock) = Read(), ticking()
+    held = Tokens(read, clock)
+    for _ in range(3 * 3600 // 240):
+        begun = time.monotonic()
+        token = await held.get()
+        assert time.monotonic() - begun < 0.5
+        assert token in {f"t{read.count}", f"t{read.count - 1}"}
+        await asyncio.sleep(0.002)
+        now[0] += 240
+    assert read.count >= 3
