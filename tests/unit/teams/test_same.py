@@ -27,7 +27,6 @@ ACTIONS_ONLY_TEAMS = {
     "home": "Slack's Home tab is opened, not asked for",
     "rule_list": "back to a list whose place a form or a list took; Slack's stays where it is",
     "delegations": "the same",
-    "waiting": "pages of what waits: Slack's Home tab has room for more at once",
 }
 # Forms: Slack's dialog and what sends it on Teams.
 FORMS = {
