@@ -55,7 +55,8 @@ async def again(desk: TeamsDesk, who: PlatformIdentity, kept: Mapping[str, Any],
         return False
     origin = Origin(
         who.tenant, who.user, "", conversation, kind, place.service_url, place.bot, team=place.team,
-        channel=base if kind == "channel" else "", click=click,
+        channel=base if kind == "channel" else "", click=click, zone=str(kept.get("zone", "")),
+        locale=str(kept.get("locale", "")),
     )  # fmt: skip
     text = re.sub(r"^ask\s+", "", str(kept.get("text", "")), flags=re.I)
 

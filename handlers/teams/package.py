@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, UrlConstraints, ValidationError, field_validator
 
+from bot.domain.answers import START
 from bot.domain.errors import BadInput
 
 from .commands import USAGE
@@ -25,6 +26,7 @@ SCHEMA = f"https://developer.microsoft.com/json-schemas/teams/v{VERSION}/Microso
 GUID = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 BLUE, WHITE, CLEAR = (0, 69, 120, 255), (255, 255, 255, 255), (0, 0, 0, 0)
 # Of the commands, those that a client offers first; it takes twelve.
+MENU = 12
 _ORDER = {word: n for n, word in enumerate(("ask", "home", "findings", "mine", "status", "help"))}
 Web = Annotated[AnyHttpUrl, UrlConstraints(max_length=2048, allowed_schemes=["https"])]
 
@@ -139,9 +141,14 @@ def manifest(
     """Raises ``BadInput`` that names every field that Teams would not take."""
     if not app_id:
         raise BadInput("There is no Teams app id.", mend="Set teams.app_id to the app id of the bot's registration.")
-    offered = sorted(USAGE, key=lambda each: _ORDER.get(each[0].split(" ")[0], 50))[:12]  # all others are in help
+    offered = sorted(USAGE, key=lambda each: _ORDER.get(each[0].split(" ")[0], 50))[:MENU]  # all others are in help
     commands = tuple(Command(title=usage.split(" ")[0], description=what) for usage, what in offered)
-    scopes: tuple[Scope, ...] = ("personal", "team", "groupChat")
+    # In the 1:1 chat the menu begins with questions to ask: Teams has no other suggested prompts for a bot like this.
+    prompts = tuple(Command(title=question, description="Ask this, or anything like it") for question in START)
+    menus = (
+        CommandList(scopes=("team", "groupChat"), commands=commands),
+        CommandList(scopes=("personal",), commands=(*prompts, *commands)[:MENU]),
+    )
     try:
         return Manifest(
             version=version,
@@ -156,7 +163,7 @@ def manifest(
                 full="Posts findings of cloud security as cards to their owners and carries out fixes, only after an "
                 "authorised person has approved the exact plan. Every decision is kept in a ledger.",
             ),
-            bots=(Bot(botId=app_id, commandLists=(CommandList(scopes=scopes, commands=commands),)),),
+            bots=(Bot(botId=app_id, commandLists=menus),),
             composeExtensions=(extension_of(app_id),),
         )  # fmt: skip
     except ValidationError as error:

@@ -162,7 +162,7 @@ def journal_of(activity: Mapping[str, Any], origin: Origin) -> str:
         "type": activity.get("type"), "name": activity.get("name"), "tenant": origin.tenant, "user": origin.user,
         "conversation": origin.conversation, "kind": origin.kind, "message": origin.reply_to,
         "verb": pressed.verb, "value": pressed.value[:_ANSWER_MAX], "answers": dict(pressed.given),
-        "text": command_of(activity, origin.bot),
+        "text": command_of(activity, origin.bot), "zone": origin.zone, "locale": origin.locale,
     }  # fmt: skip
     return json.dumps({k: v for k, v in kept.items() if v}, ensure_ascii=True)
 

@@ -322,6 +322,20 @@ async def test_the_same_mention_delivered_again_is_answered_once(world: World) -
     assert len(teams(world).shown) == 1
 
 
+async def test_in_a_group_chat_everybody_has_a_conversation_of_their_own(world: World) -> None:
+    seed(world, Severity.CRITICAL, Severity.CRITICAL)  # type: ignore[arg-type]
+    seed(world, Severity.HIGH, start=9)  # type: ignore[arg-type]
+    group = {"isGroup": True, "conversationType": "groupChat", "id": "19:on-call@thread.v2"}
+    there = {"conversation": group, "channelData": {"tenant": {"id": TENANT}}}
+    await world.come(mention(COUNT, "1", **there))
+    await world.come(mention("and high ones?", "2", **there))
+    assert [where for where, _, _ in teams(world).shown] == [group["id"]] * 2
+    assert "1 finding" in json.dumps(card(teams(world).last())["body"])
+    bob = {"from": {"id": f"29:{BOB[:5]}", "name": "Bob", "aadObjectId": BOB}}
+    await world.come(mention("and high ones?", "3", **there) | bob)
+    assert "nothing was asked before" in json.dumps(card(teams(world).last()))
+
+
 # --- label and feedback ----------------------------------------------------------------------------------------------
 
 
@@ -440,12 +454,13 @@ async def test_a_question_that_a_crash_left_is_answered_later(world: World) -> N
         raise asyncio.CancelledError
 
     world.desk.engine.answers.answer = dies  # type: ignore[method-assign, assignment]
-    await world.come(private(COUNT))
+    await world.come(private("How many findings were found yesterday?", localTimezone="Asia/Tokyo"))
     world.desk.engine.answers.answer = answer  # type: ignore[method-assign, assignment]
     world.desk.in_hand.clear()
     assert await resume(world.desk, after=timedelta(seconds=-1)) == 1
     await world.desk.drain()
     assert "0 findings" in teams(world).texts(CHAT)[-1]
+    assert "days as in Asia/Tokyo" in teams(world).texts(CHAT)[-1]
     assert world.clicks() == [("command.ask", "done")]
 
 

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.main import app
+from bot.domain.answers import START
 from bot.domain.errors import BadInput
 from handlers.teams.commands import COMMANDS, UNLISTED
 from handlers.teams.package import manifest, package
@@ -55,6 +56,10 @@ def test_the_zip_is_flat_and_names_our_bot_and_its_commands() -> None:
     titles = [command["title"] for command in made["bots"][0]["commandLists"][0]["commands"]]
     assert set(titles) == set(COMMANDS) - UNLISTED - {""}
     assert len(titles) <= 12
+    private = made["bots"][0]["commandLists"][1]
+    assert private["scopes"] == ["personal"]
+    assert [command["title"] for command in private["commands"][: len(START)]] == list(START)
+    assert len(private["commands"]) == 12
 
 
 def test_the_icons_have_the_sizes_and_colours_teams_wants() -> None:
