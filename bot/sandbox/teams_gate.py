@@ -341,7 +341,7 @@ class TeamsGate:
         await page.socket.send_str(json.dumps({**frame, "action": "updateMessage", "message": own}))
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(timeout=1)
         await socket.prepare(request)
         page = _Page(socket)
         self._pages.add(page)
@@ -414,7 +414,7 @@ class TeamsGate:
 
     async def _logs(self, request: web.Request) -> web.WebSocketResponse:
         """The page's log of what passed, as it is."""
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(timeout=1)
         await socket.prepare(request)
         async with self._http.ws_connect(f"{self._playground}{request.rel_url}", max_msg_size=1 << 24) as upstream:
 
