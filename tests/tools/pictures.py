@@ -51,8 +51,18 @@ body { margin: 0; padding: 16px; font-family: "Liberation Sans", sans-serif; }
 .ac-pushButton.style-destructive { background-color: #C4314B; border-color: #C4314B; color: white; }
 p { margin: 0; } p + p { margin-top: 4px; }
 """
+# What reaches over the right edge of the card, and buttons whose label is cut.
+MISFITS = """box => {
+  const edge = box.getBoundingClientRect().right + 1, short = e => e.textContent.slice(0, 60), found = [];
+  for (const e of box.querySelectorAll("*")) {
+    if (e.getBoundingClientRect().right > edge) found.push("too wide: " + short(e));
+    if (e.tagName === "BUTTON" && [e, ...e.querySelectorAll("*")].some(x => x.scrollWidth > x.clientWidth + 1
+        && x.clientWidth)) found.push("cut: " + e.textContent);
+  }
+  return [...new Set(found)];
+}"""
 # The lowest contrast of any text with what is behind it, as WCAG 2 counts it: 4.5 is enough for text of this size.
-_CONTRAST = """box => {
+CONTRAST = """box => {
   const rgba = said => { const n = said.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
   const over = (top, below) => top.slice(0, 3).map((c, i) => c * top[3] + below[i] * (1 - top[3]));
   const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -62,7 +72,7 @@ _CONTRAST = """box => {
   let lowest = [99, ""];
   for (const e of box.querySelectorAll("*")) {
     const said = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent.trim()).join("");
-    if (!said) continue;
+    if (!said || said === "*") continue;  // the client's own mark of what is required
     const behind = ground(e), [a, b] = [light(over(rgba(getComputedStyle(e).color), behind)), light(behind)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < lowest[0]) lowest = [ratio, said.slice(0, 30)];
@@ -195,7 +205,8 @@ def _fonts(thing: Any) -> Any:
     return thing
 
 
-def teams_page(card: dict[str, Any], *, dark: bool = False) -> str:
+def teams_page(*, dark: bool = False) -> str:
+    """An empty frame; ``show(card)`` draws one into it."""
     theme = "dark" if dark else "light"
     os.environ["NPM_CONFIG_LEGACY_PEER_DEPS"] = "true"  # of the designer two files are wanted, not its editor
     style = judge.package("adaptivecards-designer", DESIGNER, f"dist/containers/teams-container-{theme}.css")
@@ -212,10 +223,10 @@ def teams_page(card: dict[str, Any], *, dark: bool = False) -> str:
 <script>
   AdaptiveCards.AdaptiveCard.onProcessMarkdown = (text, result) => {{
     result.outputHtml = window.markdownit().render(text); result.didProcess = true; }};
-  const card = new AdaptiveCards.AdaptiveCard();
-  card.hostConfig = new AdaptiveCards.HostConfig({host});
-  card.parse({json.dumps(card).replace("</", "<" + chr(92) + "/")});
-  document.querySelector(".teams-card").appendChild(card.render());
+  const config = new AdaptiveCards.HostConfig({host});
+  const show = made => {{
+    const card = new AdaptiveCards.AdaptiveCard(), place = document.querySelector(".teams-card");
+    card.hostConfig = config; card.parse(made); place.replaceChildren(card.render()); }};
 </script></html>"""
 
 
@@ -223,15 +234,12 @@ async def draw_teams(browser: Browser, wanted: list[Shown]) -> None:
     async def draw(card: dict[str, Any], name: str, width: int, *, dark: bool = False) -> None:
         page = await browser.new_page(viewport={"width": width + 32, "height": 1200}, device_scale_factor=SCALE,
                                       locale="en-GB", timezone_id="UTC")  # fmt: skip
-        await page.set_content(teams_page(card, dark=dark))
+        await page.set_content(teams_page(dark=dark))
+        await page.evaluate("card => show(card)", card)
         frame = page.locator(".teams-inner-frame")
-        too_wide = await frame.evaluate(
-            "box => [...box.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > "
-            "box.getBoundingClientRect().right + 1).map(e => e.textContent.slice(0, 60))"
-        )
-        if too_wide:
-            print(f"{name}: wider than the card: {too_wide[:3]}")
-        contrast, where = await frame.evaluate(_CONTRAST)
+        for misfit in await frame.evaluate(MISFITS):
+            print(f"{name}: {misfit}")
+        contrast, where = await frame.evaluate(CONTRAST)
         print(f"{name}: lowest contrast {contrast:.1f} ({where})")
         await keep(page.locator("body"), name)
         await page.close()
