@@ -319,6 +319,8 @@ def _due_in(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     if not head:
         return None
     start = at + head
+    if _word(words, start - 1) == "overdue" and _is(words, start, "in") and not _any(words, start, "in the", "in next"):
+        return None  # "overdue in a year": what will be late then, whatever is late now
     skip = _any(
         words,
         start,

@@ -104,6 +104,8 @@ class Asking(Marks):
             self.out.measure = "median_age" if "median" in kinds else "avg_age"
         elif words & {"fix", "fixed", "resolve", "resolved", "close", "closed", "remediate", "remediation", "fixes"}:
             self.out.measure = "median_ttr" if "median" in kinds else "mttr"
+        elif len(self.words) <= 6 and not any(m.kind in {"noun", "family"} for m in self.marks):
+            self.out.measure = "median" if "median" in kinds else "average"  # of what the turn before asked
         else:
             raise NotUnderstood("The average of what? I know the average age and the mean time to fix.")
 

@@ -179,7 +179,8 @@ def _stat(parsed: Parsed, kind: p.Kind, now: datetime) -> p.PostureQuery:
         spans = [_span(s, "closed" if s.verb in ("", "closed") else s.verb) for s in parsed.spans]
         where = [*combined(parsed.filters), *spans]
         if measure == "late_rate":
-            base = (*where, p.AnyOf(of=((p.Is(field="fixed_late"),), (p.Is(field="fixed_in_time"),))))
+            closed = any(isinstance(s, p.Within) and s.field == "resolved_at" for s in spans)
+            base = (*where, *(() if closed else (p.In(field="status", values=("resolved",)),)))
             return p.PostureQuery.model_validate(
                 made | {"measure": "percent", "where": (p.Is(field="fixed_late"),), "base": base}
             )

@@ -33,6 +33,7 @@ _BEHIND = frozenset(
 _EVERY = frozenset(
     ["anywhere", "everywhere", "everyone", "everybody", "anyone", "anybody", "everything", "anything", "all", "any"]
 )
+_ASIDE = frozenset(["neither", "either", "both", "not", "but", "except", "other", "than", "apart", "from", "besides"])
 _HAS = frozenset(["with", "have", "has", "having", "carry", "carries", "carrying"])
 _ALL = frozenset(["all", "every", "any"])
 
@@ -121,6 +122,9 @@ class _Parser(Grouping, Comparing, Shares, Asking):
                 nxt = self._word(mark.end)
                 if nxt in {"available", "exists"}:
                     mark.kind, mark.dim, mark.values = "flag", "fixable", ("true",)
+            course = self._word(mark.start) == "development" and self._word(mark.end) == "of"
+            if course and self._word(mark.start - 1) not in {"in", "not", "from", "on", "outside", "except", "within"}:
+                mark.kind = "trend"  # the development of open findings
             grouped = after is not None and after.kind == "noun" and self._near(mark, after)
             if mark.kind == "each" and self._word(mark.start) in {"by", "over", "across"} and not grouped:
                 mark.kind = "filler"  # "reported by Wiz", "over the past week", "across the company"
@@ -224,8 +228,8 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         """A team whose name is a common word counts as one only where it is called a team."""
         team_before = before is not None and before.kind == "noun" and before.dim == "team" and self._near(before, mark)
         team_after = after is not None and after.kind == "noun" and after.dim == "team" and self._near(mark, after)
-        lead = [self._word(at) for at in range(max(0, mark.start - 5), mark.start)]
-        said_before = " ".join(word for word in lead if word not in {"neither", "either", "both", "not"})
+        lead = [self._word(at) for at in range(max(0, mark.start - 6), mark.start)]
+        said_before = " ".join(word for word in lead if word not in _ASIDE | _EVERY)
         owned = said_before.endswith(
             (
                 "owned by",

@@ -197,6 +197,8 @@ class Reader:
         )
         whole = self._whole(found, parsed)
         if before is None:
+            if parsed.measure in {"median", "average"}:
+                raise NotUnderstood("The average of what? I know the average age and the mean time to fix.")
             if parsed.length is not None:
                 raise NotUnderstood("What shall be that long: open, or overdue?")
             if pointing:
@@ -329,6 +331,8 @@ class Reader:
             merged.status = []
         if new.length is not None:
             self._longer(merged, new.length)
+        if new.measure in {"median", "average"}:
+            new.measure = self._middle(old.measure, new.measure)
         for name in ("step", "measure", "of"):
             value = getattr(new, name)
             if value and not (name == "of" and value == "finding"):
@@ -374,6 +378,14 @@ class Reader:
             condition = p.Compare.model_validate({"op": op or "gt", "field": field, "value": days})
         merged.filters = [f for f in merged.filters if f.key not in {field, "overdue"}]
         merged.filters.append(Filter(field, condition))
+
+    def _middle(self, old: str, new: str) -> str:
+        """``and the median?`` after a mean: of the same."""
+        if old in {"mttr", "median_ttr"}:
+            return "median_ttr" if new == "median" else "mttr"
+        if old in {"avg_age", "median_age", "oldest_age"}:
+            return "median_age" if new == "median" else "avg_age"
+        raise NotUnderstood("The average of what? I know the average age and the mean time to fix.")
 
     def _verb(self, old: Parsed) -> str:
         return {"resolved": "closed", "suppressed": "muted"}.get(old.status[0], "") if old.status else ""

@@ -84,6 +84,11 @@ _SAID_LATER = re.compile(
     re.IGNORECASE,
 )
 # "can we get the criticals closed": to have it done. With a time behind it, it asks for what was done.
+_TOLD = re.compile(
+    rf"^(?:{_POLITE}[\s,]+)*(?:tell|ask|have|get|remind|urge|instruct|order|make|let)\s+(?!me\b|us\b|you\b).{{2,60}}?\s"
+    rf"(?:to\s+)?(?:{_VERBS})\s+(?:it|them|those|these|this|that|their|its|the|all|every|any|each|everything)\b",
+    re.IGNORECASE,
+)
 _CAUSED = re.compile(
     r"^(?:(?:can|could|would|will|shall|please|pls|kindly|i want to|i'd like to|let'?s|we need to)\b[\s,]*)+"
     r"(?:(?:we|you|i|someone|somebody)\b\s*)?(?:please\s+)?(?:get|have)\b(?!.*\b(?:list|number|count|overview|figures?)\b)"
@@ -164,6 +169,7 @@ def order(text: str) -> bool:
             or _ORDER_LATER.search(said)
             or _HANDED.match(said)
             or _CAUSED.match(said)
+            or _TOLD.match(said)
             or _SAID_LATER.search(said)
         ):
             return True

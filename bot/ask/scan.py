@@ -181,7 +181,15 @@ def _quoted(words: list[Token], at: int, names: Phrases) -> Mark | None:
     return None
 
 
+_I_DID = frozenset(
+    ["close", "closed", "fix", "fixed", "resolve", "resolved", "remediate", "remediated", "suppress", "suppressed",
+     "mute", "muted", "dismiss", "dismissed", "accept", "accepted", "own", "owned", "patch", "patched"]
+)  # fmt: skip
+
+
 def _next(words: list[Token], at: int, names: Phrases, now: datetime) -> Mark | None:
+    if words[at].word == "i" and at + 1 < len(words) and words[at + 1].word in _I_DID:
+        return Mark("mine", at, at + 1)
     for special in amounts.READERS:
         if mark := special(words, at, now):
             return mark

@@ -9,7 +9,8 @@ from bot.ask.states import States
 
 _COPULA = frozenset(
     ["is", "are", "was", "were", "has", "have", "do", "does", "did", "come", "comes", "came", "belong", "belongs",
-     "sit", "sits", "affect", "affects", "fall", "falls", "live", "carry", "lack", "got", "went", "had"]
+     "sit", "sits", "affect", "affects", "fall", "falls", "live", "carry", "carries", "lack", "lacks", "got", "went",
+     "had", "can", "could"]
 )  # fmt: skip
 _A_SHARE = frozenset({"what", "which", "the", "a", "their", "its", "our"})
 
@@ -70,7 +71,7 @@ class Shares(States):
             whole = [m for m in conditions if m.start > among] + before
             part = [m for m in conditions if m.end <= among]
         elif copula is None:
-            whole, part = conditions[:-1], conditions[-1:]
+            whole, part = self._around_thing(start, conditions)
         else:
             whole = [m for m in conditions if m.end <= copula] + before
             part = [m for m in conditions if m.start >= copula]
@@ -103,6 +104,25 @@ class Shares(States):
             verb = verbs[0].kind if verbs else ""
             sub.spans.append(Span(mark.data, "found" if verb == "new" else verb))
         self.out.part = sub
+
+    def _around_thing(self, start: int, conditions: list[Mark]) -> tuple[list[Mark], list[Mark]]:
+        """``share of open highs | past their SLA``: what stands behind the thing is the part."""
+        if not start or len(conditions) < 2:
+            return conditions[:-1], conditions[-1:]
+        things = [
+            m
+            for m in self.marks
+            if m.start >= start
+            and (
+                (m.kind == "noun" and m.dim in {"finding", "problem"})
+                or (m.kind == "value" and m.dim in {"type", "severity"} and self._word(m.end - 1).endswith("s"))
+            )
+        ]
+        end = things[0].end if things else 0
+        part = [m for m in conditions if m.start >= end]
+        if not things or not part or len(part) == len(conditions):
+            raise NotUnderstood("Which part of which findings? Say “what percentage of … is …”.")
+        return [m for m in conditions if m.start < end], part
 
     def _copula(self, start: int, conditions: list[Mark]) -> int | None:
         """Where the part begins: "share of findings that were found last month | are closed". A clause with "that"

@@ -130,6 +130,9 @@ class States(Filters):
             vague = [self._word(at) for at in range(max(0, mark.start - 4), mark.start) if self._word(at) in _VAGUE]
             if not name and vague:
                 raise NotUnderstood(f"Does “{vague[-1]}” mean found, or closed? Please say which.")
+            then = any(m.kind in {"overdue", "overdue_by", "due_in", "age"} for m in self.marks)
+            if not name and then and self._past_tense() and not self._netted():
+                raise NotUnderstood("I know what is overdue now, not what was then. Found in that time, or closed?")
             if not name and self._netted():
                 name = "found"  # both ways are counted
             at_end = mark.data.start == mark.data.end
