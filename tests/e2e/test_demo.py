@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.sandbox.slack import free_port
+from bot.sandbox.programs import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 START = "from bot.cli.main import main; main()"

@@ -9,7 +9,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.domain.errors import SettingsError
-from bot.sandbox import slack
+from bot.sandbox import slack, teams
 from bot.sandbox.world import World, _environment, manifest_scopes, settings_of
 from bot.settings import Settings, load_settings
 
@@ -41,12 +41,27 @@ async def test_what_the_bot_gets_are_settings_like_any_others(tmp_path: Path) ->
     assert {o.channels[0] for o in settings.routing.owners.values()} <= {f"slack:{c.id}" for c in slack.CHANNELS}
 
 
+async def test_with_teams_everybody_and_every_owner_is_on_both_platforms(tmp_path: Path) -> None:
+    shape = settings_of(folder=tmp_path, endpoint="http://localhost:1", api="http://localhost:2/api/", port=3)
+    local = "http://127.0.0.1:4"
+    teams.widen(shape, app_id="a", openid_url=f"{local}/openid", service_url=f"{local}/teams/")
+    settings = Settings(**shape)
+    for channels in (settings.routing.fallback, *(owner.channels for owner in settings.routing.owners.values())):
+        assert [channel.partition(":")[0] for channel in channels] == ["slack", "teams"]
+        assert channels[1].partition(":")[2] in {channel.id for channel in teams.CHANNELS}
+    assert {name for name, each in settings.people.items() if each.teams} == {"olivia", "alice", "bob"}
+    assert len({each.object_id for each in teams.PEOPLE}) == len({each.id for each in teams.PEOPLE}) == 6
+    assert all(each.identity == each.identity.lower() for each in teams.PEOPLE)
+
+
 def test_the_environment_of_the_shell_does_not_leak_in_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEHOUSE_DATABASE_URL", "postgresql://production/real")
     monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://169.254.169.254/real")
     with _environment({"AWS_ACCESS_KEY_ID": "testing"}):
         assert "GATEHOUSE_DATABASE_URL" not in os.environ
         assert "AWS_PROFILE" not in os.environ
+        assert "IDENTITY_ENDPOINT" not in os.environ
         assert os.environ["AWS_ACCESS_KEY_ID"] == "testing"
     assert os.environ["AWS_PROFILE"] == "production"
 
