@@ -17,7 +17,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("approvals", "what waits for my approval, and what I asked for"),
     ("mine", "what is open and mine"),
     ("status", "how Gatehouse itself is doing"),
-    ("delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason", "somebody votes in my stead"),
+    ("delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason", "somebody votes in my stead; alone: a form"),
     ("undelegate @user", "no longer"),
     ("delegations", "who votes in whose stead; take one back"),
     ("standing [revoke ID]", "what was approved in advance; end it"),

@@ -1,4 +1,4 @@
-"""Who votes in whose stead: the form for a platform where nobody can be mentioned, and what its answer means."""
+"""Who votes in whose stead: the form that needs no mention, and what its answer means."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.settings import Settings
 from bot.store import clicks
-from handlers.common.left import KEEP_TRYING, close_unanswered
+from handlers.common.left import COMMAND_ACTS, KEEP_TRYING, close_unanswered
 
-from . import asking, modals, narrative, regroup, rules, standing, witnesses
+from . import asking, delegation, modals, narrative, regroup, rules, standing, witnesses
 from .desk import Desk
 from .payloads import (
     Origin,
@@ -90,8 +90,8 @@ COMMANDS: dict[str, Callable[[Desk, Origin, str], Awaitable[Notice | None]]] = {
     "rules": rules.command,
     "freeze": Desk.cmd_freeze,
     "unfreeze": Desk.cmd_unfreeze,
-    "delegate": Desk.cmd_delegate,
-    "undelegate": Desk.cmd_undelegate,
+    "delegate": delegation.delegate,
+    "undelegate": delegation.undelegate,
     "delegations": Desk.cmd_delegations,
 }
 MENTIONS = {"delegate", "undelegate"}  # they read the mention of a person from the text as Slack escaped it
@@ -104,6 +104,7 @@ SUBMISSIONS: dict[str, Callable[[Desk, Origin, Mapping[str, Any], Mapping[str, s
     standing.PRE_APPROVE: standing.submit,
     rules.NEW_RULE: rules.submit,
     regroup.REGROUP: regroup.submit,
+    delegation.DELEGATE: delegation.submit,
     asking.ABOUT: asking.submit_about,
     asking.COMMENT: asking.submit_comment,
 }
@@ -218,6 +219,8 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
             return rules.check(given)
         if callback == regroup.REGROUP:
             return regroup.check(given)
+        if callback == delegation.DELEGATE:
+            return delegation.check(settings, given)
         if callback == asking.ABOUT:
             return asking.check_about(given)
         if callback == asking.COMMENT:
@@ -267,7 +270,8 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
         if click.kind == asking.EVENT and now - click.received_at < KEEP_TRYING:
             await asking.again(desk, click.id, kept, identity.user, identity.tenant)
             continue
-        if handler is None or not click.kind.startswith("submit."):
+        done = await desk.engine.db.read(clicks.came_to, click.id, COMMAND_ACTS)
+        if done or handler is None or not click.kind.startswith("submit."):
             await desk.engine.db.write(close_unanswered, desk.engine.ids, click.id, f"slack:{identity.user}", now)
             continue
         ids, given = ids_of(kept.get("metadata")), {str(k): str(v) for k, v in kept.get("answers", {}).items()}

@@ -39,7 +39,7 @@ from handlers.common.left import BROKEN, KEPT
 
 from . import modals
 from .habits import SlackHabits
-from .payloads import WORDS, Origin, mention_of, text_id
+from .payloads import WORDS, Origin, text_id
 from .poster import open_direct
 from .replies import Abilities
 from .web import call
@@ -437,18 +437,6 @@ class Desk:
 
     async def cmd_unfreeze(self, origin: Origin, rest: str) -> Notice | None:
         return await self.engine.controls.unfreeze(await self.actor(origin), rest, click=origin.click)
-
-    async def cmd_delegate(self, origin: Origin, rest: str) -> Notice | None:
-        other, text = mention_of(rest, origin.team)
-        if other is None:
-            raise BadInput("To whom?", mend="/gatehouse delegate @user 7d [env:dev] [account:ID] [playbook:ID] reason")
-        return await self.engine.controls.delegate(await self.actor(origin), other, text, click=origin.click)
-
-    async def cmd_undelegate(self, origin: Origin, rest: str) -> Notice | None:
-        other, _ = mention_of(rest, origin.team)
-        if other is None:
-            raise BadInput("From whom?", mend="/gatehouse undelegate @user")
-        return await self.engine.controls.undelegate(await self.actor(origin), other, click=origin.click)
 
     # --- home --------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ UNLISTED = {"ask", "finding", "mine", "undelegate", "unfreeze"}
 USAGE = tuple(each for each in (*COMMANDS_OF_ALL, *MORE) if each[0].split(" ")[0] not in UNLISTED)
 NOTE = (
     "In a channel mention Gatehouse first; commands are answered in our chat, questions where everybody may see the "
-    "answer. People are mentioned in a channel; in our chat delegate alone opens a form."
+    "answer. People are mentioned in a channel; in our chat delegate alone asks for whom."
 )
 
 

@@ -208,7 +208,7 @@ async def test_a_mention_is_taken_by_its_id_and_never_by_its_name(world: World) 
 
 @pytest.mark.parametrize(
     "text",
-    ["delegate", "delegate @ann 7d x", "delegate <@> 7d x", "delegate <#C1|x> 7d x", "delegate &lt;@U1&gt; 7d x",
+    ["delegate @ann 7d x", "delegate <@> 7d x", "delegate <#C1|x> 7d x", "delegate &lt;@U1&gt; 7d x",
      "delegate <!subteam^S1|@x> 7d x", "undelegate", "undelegate ann"],
 )  # fmt: skip
 async def test_what_is_no_mention_delegates_nothing(world: World, text: str) -> None:
