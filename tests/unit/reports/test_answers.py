@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from bot.ask.service import Ask
 from bot.ask.sql import EVERYTHING, Rights
 from bot.domain import posture as p
 from bot.domain.errors import BadInput, Denied, NotFound
+from bot.domain.habits import Habits
 from bot.domain.ids import RandomIds
 from bot.domain.principals import Actor, Platform, PlatformIdentity, Principal, Standing
 from bot.reports import suggest, tables
@@ -164,6 +166,30 @@ async def test_an_answer_is_kept_so_long_and_then_said_to_be_gone(kit: Kit) -> N
             await act
     kept = kit.db.read_sync(store.feedback)
     assert [(k.verdict, k.comment, k.question) for k in kept] == [("down", "wrong", "how many findings are open?")]
+
+
+async def test_which_message_an_answer_is_is_known_as_long_as_the_answer(kit: Kit) -> None:
+    place = Place("teams", "a:alice", "1", private=True, direct=True)
+    first = await kit.answers.answer("How many findings are open?", actor(), place)
+    await kit.answers.posted(first.id, place, "1795")
+    assert await kit.answers.of_message("teams", "a:alice", "1795") == first.id
+    assert await kit.answers.of_message("teams", "a:bob", "1795") == ""
+    assert await kit.answers.of_message("teams", "a:alice", "") == ""
+    assert await kit.answers.subject_of("teams", "a:alice", "1795") == ""  # it is no card of a cause
+    kit.clock.at += ANSWERS_KEPT + timedelta(seconds=1)
+    await kit.answers.tidy()
+    assert await kit.answers.of_message("teams", "a:alice", "1795") == ""
+
+
+async def test_who_reads_it_alone_reads_it_in_the_own_way_and_a_channel_does_not(kit: Kit) -> None:
+    asked, tokyo = "Mean time to remediate findings", Habits.of("Asia/Tokyo", "de-DE")
+    alone = await kit.answers.answer(asked, actor(), Place("slack", "D1"), habits=tokyo)
+    told = await kit.answers.answer(asked, actor(), Place("slack", "C1", private=False), habits=tokyo)
+    assert re.search(r": [0-9]+,[0-9] days", alone.text), alone.text
+    assert re.search(r": [0-9]+\.[0-9] days", told.text), told.text
+    check = await kit.answers.check(told.id, actor(), tokyo)
+    assert check.now_text == alone.text
+    assert check.same
 
 
 async def test_a_word_on_an_answer_is_up_or_down(kit: Kit) -> None:

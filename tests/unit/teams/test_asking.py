@@ -15,13 +15,16 @@ import pytest
 from bot.domain.answers import START
 from bot.domain.findings import Severity
 from bot.domain.views import NarrativeView
+from bot.ports import Message
 from bot.store import outbox
 from bot.store.posts import POSTS
+from bot.store.teams import Conversation, keep_conversation
 from cards.lint_adaptive import activity_problems
 from cards.plot import without_charts
 from handlers.teams import streaming
 from handlers.teams.left import resume
 from handlers.teams.payloads import origin_of
+from handlers.teams.poster import TeamsPoster
 from tests.unit.cards.test_adaptive import schema_problems
 from tests.unit.slack.fakes import cause_view, request_view
 from tests.unit.slack.test_asking import seed
@@ -378,6 +381,18 @@ async def test_words_of_a_model_are_labelled_and_teams_asks_what_people_think(wo
     nonsense = thumbs("like", "", "f3") | {"value": {"actionValue": {"reaction": ["x"], "feedback": "{"}}}
     assert await world.come(nonsense) == {}
     assert world.clicks()[-1] == ("action.feedback", "refused")
+
+
+async def test_a_card_with_words_of_a_model_is_labelled_wherever_it_is_posted(world: World) -> None:
+    narrated(world)
+    poster = TeamsPoster(world.desk.wire, world.db, world.desk.settings, world.desk.engine.clock)
+    place = Conversation(TENANT, "19:group@thread.v2", "groupChat", world.url, f"28:{APP}")
+    world.db.write_sync(keep_conversation, place, NOW)
+    for view in (await world.services.cause("c-1"), cause_view()):
+        await poster.post(Message(kind="cause", subject="c-1", channel=place.id, view=view))
+    labelled, plain = (activity for _, _, activity in teams(world).shown)
+    assert labelled["entities"][0]["additionalType"] == ["AIGeneratedContent"]
+    assert "entities" not in plain
 
 
 async def test_what_no_model_wrote_has_no_label_and_has_buttons(world: World) -> None:
