@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .script import ANSWER, DIGEST, GLASS, Home, Meanwhile, Press, Say, Scenario, Send, Type, step
+from .script import ANSWER, DIGEST, GLASS, About, Find, Home, Meanwhile, Press, Say, Scenario, Send, Thumb, Type, step
 
 INLINE = "Slack marks the input in the open dialog; Teams, which cannot, says the same in words"
 UNDER = "What is said in Teams stands above the card or list as it is now, since it replaces what was shown"
@@ -145,10 +145,16 @@ READING = (
             step("carol", Type("help"), says="Commands", differs=HOME),
             step("carol", Type("findings open"), Press("page", label="Next"), says="21 to 40 are shown"),
             step("carol", Press("page", label="Previous"), stay=True, says="1 to 20 are shown"),
-            step("carol", Type("findings colour:red"), ),
+            step("carol", Type("findings colour:red")),
+            step("carol", Type("finding {finding}"), says="What the source advises"),
+            step("carol", Type(""), says="Commands", differs=HOME),
+            step("carol", Home(), Press("home"), only="teams", says="Waiting for you"),
+            step("carol", Find("critical prod"), only="teams", says="Critical"),
+            step("bob", Press("details", "bucket"), Press("card"), only="teams", says="For you"),
             step("carol", Type("mine"), Press("details"), says="What the source advises"),
             step("olivia", Type("fix {payments}"), Send({"choice": "ask", "reason": "typed"}), says="You asked"),
             step("olivia", Type("fix"), says="Fix what"),
+            step("bob", Type("approvals"), says="1 request"),
             step("alice", Home(), Press("review"), Send({"choice": "approve", "reason": "from home"}),
                  says="Approved"),
             step("alice", Home(), Press("ask_prompt")),
@@ -167,7 +173,9 @@ READING = (
                  says="Computed again the answer is the same"),
             step("carol", Say("list all open findings"), Press("ask_more"), Press("ask_page", label="Next"),
                  says="Computed now with your rights"),
-            step("carol", Say("open findings by owner"), Press("ask_feedback", ANSWER, "Good"), says="Thank you"),
+            step("carol", Say("open findings by owner"), Thumb(True), says="Thank you"),
+            step("carol", Say("explain", under="bucket"), Thumb(False, "too short"), says="Thank you"),
+            step("olivia", About("shop", "who decided?")),
             step("carol", Say("how many findings are open?"), Press("ask_feedback", ANSWER, "Bad"),
                  Send({"comment": "I meant causes"}), says="Thank you"),
             step("bob", Say("why is this P1?", under="shop")),
@@ -207,7 +215,10 @@ GOVERNING = (
             step("carol", Type("rules"), Press("rule_show"), says="would hide"),
             step("alice", Type("rules"), Press("rule_activate"), says="is active and hides", differs=UNDER),
             step("bob", Type("rules hidden"), says="Hidden findings"),
-            step("carol", Type('rules new "Old tables" rule:dynamodb_* env:dev 7d they are copies')),
+            step("carol", Type('rules new "Old tables" rule:dynamodb_* env:dev until:7d copies'),
+                 says="Watching hides nothing"),
+            step("bob", Type("rules"), Press("rule_show", label="Old tables"), Press("rule_list"), only="teams",
+                 says="Old tables"),
             step("alice", Type("rules"), Press("rule_end", label="Scratch"), says="what it hid is open again",
                  differs=UNDER),
             step("bob", Type("rules all")),
@@ -258,7 +269,10 @@ GOVERNING = (
             step("carol", Press("review", "bucket"), Send({"choice": "approve", "reason": "for Alice"}),
                  says="Approved"),
             step("alice", Type("delegations"), Press("revoke"), says="no longer votes", differs=UNDER),
-            step("bob", Type("delegate @olivia 1d later"), says="Olivia Owens may vote in your stead", differs=UNDER),
+            step("bob", Type("delegate @olivia 1d later"),
+                 teams=(Type("delegate"), Send({"to": "olivia", "days": "1", "reason": "later"})),
+                 says="Olivia Owens may vote in your stead", differs=UNDER),
+            step("bob", Type("delegate"), Press("delegations"), only="teams", says="Olivia Owens for Bob Brown"),
             step("bob", Type("undelegate @olivia"), says="no longer votes in your stead", differs=UNDER),
         ),
         {"bucket": "fixed"},

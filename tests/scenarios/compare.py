@@ -5,36 +5,25 @@ Left out is only what says through which account or message something came; each
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from bot.store.tables import metadata
 from cards.build import cause_card
 from tests.unit.teams.world import TENANT
 
 from . import words
+from .rows import LEFT_OUT, rows_of
 from .slack_driver import NAMES
 from .world import PEOPLE, Run, channel_of
 
-# table or table.column -> why it is not compared
-LEFT_OUT = {
-    "clicks": "the journal of deliveries: ids and payloads are the platform's own",
-    "teams_conversations": "where Teams can be written to",
-    "teams_people": "where Teams showed a person last",
-    "posts.message_id": "the platform's own id",
-    "votes.platform": "through which account it came, kept on purpose",
-    "ledger.prev": "a hash over records that name the click",
-    "ledger.hash": "a hash over records that name the click",
-    "ledger_nodes": "hashes over the same",
-    "answers.thread": "the place of a conversation",
-    "conversations": "what a place was talking about, by the place's own id",
-}
 _NEXT = re.compile(r"What next ")  # a dialog of Teams closes with sentences, where a notice has headings
+_STRANGER = re.compile(r"\bp [0-9a-hj-km-np-tv-z]{16}\b")  # an account that is nobody's is called by its own id
 _HEAD = re.compile(r"(?<=head )[0-9a-f]{16}")  # of the ledger, see ledger.hash
 _MADE = re.compile(r"\b([a-z]{1,8})-([0-9a-hj-km-np-tv-z]{10,26})\b")  # ids that are made from a click
 
@@ -80,18 +69,17 @@ def _inside(value: Any, names: Names) -> Any:
     return _plain(value, names)
 
 
-def tables(conn: Connection, names: Names) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, as it was written."""
+def tables(conn: Connection, begun: Mapping[str, set[Any]], names: Names) -> dict[str, list[dict[str, Any]]]:
+    """The rows that are new or other than at the beginning of the run."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for table in metadata.sorted_tables:
-        if table.name in LEFT_OUT:
-            continue
-        rows = conn.execute(text(f'SELECT * FROM "{table.name}" ORDER BY rowid')).mappings().all()
-        if table.name == "outbox":  # a private word goes to the account through which the person acts
-            rows = [{**row, "platform": "@"} if row["kind"] == "direct" else row for row in rows]
-        found[table.name] = [
-            {k: _plain(v, names) for k, v in row.items() if f"{table.name}.{k}" not in LEFT_OUT} for row in rows
-        ]
+    for table, all_rows in rows_of(conn).items():
+        before = begun[table]
+        rows = [dict(row._mapping) for row in all_rows if tuple(row) not in before]
+        if table == "outbox":  # a private word goes to the account through which the person acts
+            rows = [row | ({"platform": "@"} if row["kind"] == "direct" else {}) for row in rows]
+        if table == "posts":  # which message an answer is, is kept where Teams asks what people think of it
+            rows = [row for row in rows if row["kind"] != "answer"]
+        found[table] = [{k: _plain(v, names) for k, v in row.items() if f"{table}.{k}" not in LEFT_OUT} for row in rows]
     return found
 
 
@@ -109,12 +97,12 @@ class Outcome:
 
 async def outcome(run: Run) -> Outcome:
     names = Names()
-    rows = await run.engine.db.read(tables, names)
+    rows = await run.engine.db.read(tables, run.lab.begun, names)
     cards, stages = {}, {}
     for name, cause in run.lab.causes.items():
         view = await run.engine.board.cause(cause)
         cards[name], stages[name] = names(repr(cause_card(view))), view.stage.value
-    return Outcome(rows, cards, posts(run, names), stages, run.lab.clouds.now())
+    return Outcome(rows, cards, posts(run, names), stages, await asyncio.to_thread(run.lab.clouds.now))
 
 
 _CHANNELS = {"C01SECURITY": "security", "C02PAYMENTS": "payments", "C03WEB": "web", "C04PLATFORM": "platform"}
@@ -135,7 +123,8 @@ def posts(run: Run, names: Names) -> dict[str, dict[str, list[str]]]:
 
 
 def spoken(said: list[str], names: Names) -> list[str]:
-    return _NEXT.sub("", _HEAD.sub("@", names(" ".join(said)))).split(" ")
+    text = _STRANGER.sub("p @", _HEAD.sub("@", names(" ".join(said))))
+    return _NEXT.sub("", text).split(" ")
 
 
 def _add(found: dict[str, list[str]], place: str, said: list[str], names: Names) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from .compare import Names, Outcome, outcome, spoken
 from .script import Meanwhile, Scenario, Step
@@ -20,13 +19,21 @@ WAYS: dict[str, Callable[[int], str]] = {
 }
 
 
-@dataclass
-class Played:
-    outcome: Outcome
-    pressed: dict[str, set[str]] = field(default_factory=dict)
+def ways_of(scenario: Scenario) -> list[str]:
+    """Where little is decided, taking turns shows nothing more."""
+    return list(WAYS)[: 4 if scenario.ends else 2]
 
 
-async def play(lab: Lab, scenario: Scenario, way: str) -> Played:
+async def played(lab: Lab, scenario: Scenario, way: str) -> Outcome:
+    """As ``play``, once a session."""
+    key = (scenario.name, way)
+    if key not in lab.played:
+        lab.played[key] = await play(lab, scenario, way)
+    found: Outcome = lab.played[key]
+    return found
+
+
+async def play(lab: Lab, scenario: Scenario, way: str) -> Outcome:
     async with lab.run() as run:
         drivers: dict[str, Driver] = {"slack": SlackDriver(run), "teams": TeamsDriver(run)}
         heard: list[tuple[str, list[str]]] = []
@@ -37,25 +44,33 @@ async def play(lab: Lab, scenario: Scenario, way: str) -> Played:
                 await run.meanwhile(step.what, step.number)
                 continue
             platform = last[step.who] if step.stay else WAYS[way](number)
-            number += not step.stay
+            if step.only and platform != step.only:
+                if way in drivers:  # all on the other platform
+                    run.services.clock.pass_(seconds=30)
+                    continue
+                platform = step.only
+            number += not (step.stay or step.only)
             last[step.who] = platform
             lab.slack.answering = lab.tenant.answering = True
             said = await _step(run, drivers[platform], step)
             lab.slack.answering = lab.tenant.answering = False
-            heard.append((platform, step.says.split() if step.differs else said))
+            if not step.only:
+                heard.append((platform, step.says.split() if step.differs else said))
             run.services.clock.pass_(seconds=30)
             await run.services.settle()
         made = await outcome(run)
         names = Names()
         made.heard = [(platform, spoken(said, names)) for platform, said in heard]
-        return Played(made, {name: driver.pressed for name, driver in drivers.items()})
+        for name, driver in drivers.items():
+            lab.pressed[name] |= driver.pressed
+        return made
 
 
 async def _step(run: Run, driver: Driver, step: Step) -> list[str]:
     shown = None
-    for position, move in enumerate(step.moves):
+    for position, move in enumerate(step.on(driver.platform)):
         try:
-            last = position == len(step.moves) - 1
+            last = position == len(step.on(driver.platform)) - 1
             shown = await driver.act(step.who, move, twice=step.twice and last, lent=step.lent)
         except AssertionError as error:
             raise AssertionError(f"{driver.platform}: {step.who}, {move}: {error}") from error

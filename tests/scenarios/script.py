@@ -59,7 +59,22 @@ class Home:
     """What waits for me: the page, tab or card that shows it."""
 
 
-Move = Press | Send | Type | Say | About | Home
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """What somebody thinks of the answer shown last, by the platform's way for it."""
+
+    good: bool
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Findings looked for from where one writes to others."""
+
+    text: str
+
+
+Move = Press | Send | Type | Say | About | Home | Thumb | Find
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +82,8 @@ class Step:
     """``says``: words that the answer to the last move holds on every platform. ``stay``: on the platform where this
     person acted last, since a form lies open there. ``twice``: the platform delivers the last move once more.
     ``differs``: why the platforms word this answer differently; what ``says`` names is still the same. ``lent``: whose
-    button is pressed where the platform shows this person none: a press made by hand."""
+    button is pressed where the platform shows this person none: a press made by hand. ``teams``: the moves there, where
+    the same is done otherwise. ``only``: the one platform that has this; it may change nothing."""
 
     who: str
     moves: tuple[Move, ...]
@@ -76,6 +92,11 @@ class Step:
     twice: bool = False
     differs: str = ""
     lent: str = ""
+    teams: tuple[Move, ...] = ()
+    only: str = ""
+
+    def on(self, platform: str) -> tuple[Move, ...]:
+        return self.teams if platform == "teams" and self.teams else self.moves
 
 
 @dataclass(frozen=True, slots=True)

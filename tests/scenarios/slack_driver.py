@@ -18,7 +18,7 @@ from handlers.slack.payloads import click_id
 from tests.unit.slack.fakes import SECRET
 
 from . import words
-from .script import ANSWER, DIGEST, GLASS, MINE, About, Home, Move, Press, Say, Send, Type
+from .script import ANSWER, DIGEST, GLASS, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
 from .world import BOT_IN_SLACK, PEOPLE, Person, Run
 
 NAMES = {person.slack: person.name for person in PEOPLE.values() if person.known}
@@ -62,7 +62,7 @@ class SlackDriver:
             case Press():
                 answer = await self._press(person, await self._see(person, move.on), move, twice)
             case Send():
-                move = Send({k: v.format(**self._run.lab.causes) for k, v in move.answers.items()})
+                move = Send({k: v.format(**self._run.lab.names) for k, v in move.answers.items()})
                 answer = await self._send(person, move, twice)
             case Type():
                 answer = await self._type(person, move.text, twice)
@@ -70,7 +70,12 @@ class SlackDriver:
                 answer = await self._say(person, move, twice)
             case About():
                 answer = await self._about(person, move)
+            case Find():
+                raise AssertionError("Slack has no such search")
+            case Thumb():
+                answer = await self._thumb(person, move)
             case Home():
+                self.pressed.add("event.app_home_opened")
                 answer = await self._event(
                     {"type": "app_home_opened", "user": person.slack, "channel": f"D{person.slack}", "tab": "home",
                      "event_ts": self._ts()}, person, False,
@@ -153,7 +158,7 @@ class SlackDriver:
 
     async def _type(self, person: Person, text: str, twice: bool) -> Shown | None:
         self.pressed.add(f"command.{text.split(' ')[0]}")
-        text = re.sub(r"@(\w+)", lambda m: f"<@{PEOPLE[m[1]].slack}|{m[1]}>", text.format(**self._run.lab.causes))
+        text = re.sub(r"@(\w+)", lambda m: f"<@{PEOPLE[m[1]].slack}|{m[1]}>", text.format(**self._run.lab.names))
         fields = {
             "command": "/gatehouse", "text": text, "team_id": TEAM, "team_domain": "acme", "channel_id": CHANNEL,
             "user_id": person.slack, "user_name": person.key, "trigger_id": f"t.{self._ts()}", "api_app_id": "A1",
@@ -184,6 +189,16 @@ class SlackDriver:
         assert form is not None
         self.mine[person.key] = form
         return await self._send(person, Send({"question": move.question}), False)
+
+    async def _thumb(self, person: Person, move: Thumb) -> Shown | None:
+        press = Press("ask_feedback", label="Good answer" if move.good else "Bad answer")
+        answer = await self._press(person, self.mine[person.key], press, False)
+        if move.good or not move.comment:
+            return answer
+        form = self._heard(person, self._run.lab.slack.log)
+        assert form is not None
+        self.mine[person.key] = form
+        return await self._send(person, Send({"comment": move.comment}), False)
 
     # --- the wire ----------------------------------------------------------------------------------------------------
 

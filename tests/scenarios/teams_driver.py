@@ -15,7 +15,7 @@ from handlers.teams.payloads import origin_of
 from tests.unit.teams.world import APP, TENANT
 
 from . import words
-from .script import ANSWER, DIGEST, GLASS, MINE, About, Home, Move, Press, Say, Send, Type
+from .script import ANSWER, DIGEST, GLASS, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
 from .world import PEOPLE, Person, Run
 
 US = {"type": "mention", "text": "<at>Gatehouse</at>", "mentioned": {"id": f"28:{APP}", "name": "Gatehouse"}}
@@ -32,6 +32,7 @@ class Shown:
     root: str = ""
     text: str = ""
     dialog: bool = False
+    asks: bool = False  # Teams itself asks what people think of it
 
     @property
     def words(self) -> list[str]:
@@ -59,14 +60,18 @@ class TeamsDriver:
             case Press():
                 shown = await self._press(person, move, twice, lent)
             case Send():
-                move = Send({k: v.format(**self._run.lab.causes) for k, v in move.answers.items()})
+                move = Send({k: v.format(**self._run.lab.names) for k, v in move.answers.items()})
                 shown = await self._send(person, move, twice)
             case Type():
                 shown = await self._type(person, move.text, twice)
             case Say():
                 shown = await self._say(person, move, twice)
             case About():
-                raise AssertionError("Teams has no such way yet")
+                shown = await self._about(person, move)
+            case Find():
+                shown = await self._search(person, move)
+            case Thumb():
+                shown = await self._thumb(person, move)
             case Home():
                 shown = await self._type(person, "home", twice)
         if shown is not None:
@@ -116,7 +121,7 @@ class TeamsDriver:
             "from": {"id": person.member, "name": person.name, "aadObjectId": person.teams},
             "recipient": {"id": f"28:{APP}", "name": "Gatehouse"},
             "conversation": {"conversationType": "personal", "id": person.chat, "tenantId": TENANT},
-            "channelData": {"tenant": {"id": TENANT}}, "locale": "en-US",
+            "channelData": {"tenant": {"id": TENANT}}, "locale": "en-US", "localTimezone": "Etc/UTC",
         }  # fmt: skip
         if person.client:
             made["entities"] = [{"type": "clientInfo", "platform": person.client, "locale": "en-US"}]
@@ -195,7 +200,7 @@ class TeamsDriver:
             entities.append({"type": "mention", "text": said, "mentioned": {"id": other.member, "name": other.name}})
             return said
 
-        said = re.sub(r"@(\w+)", mention, text.format(**self._run.lab.causes))
+        said = re.sub(r"@(\w+)", mention, text.format(**self._run.lab.names))
         what["text"] = f"<at>Gatehouse</at> {said}" if in_channel else said
         entities += [US] if in_channel else []
         what["entities"] = [*what.get("entities", ()), *entities]
@@ -213,6 +218,57 @@ class TeamsDriver:
             await self._come(copy.deepcopy(what))
         return self._heard(person)
 
+    async def _about(self, person: Person, move: About) -> Shown | None:
+        """The message extension on a message: Teams hands the message on, as it keeps it."""
+        seen = await self._see(person, move.on)
+        message = {
+            "id": seen.message, "replyToId": seen.root or None, "messageType": "message",
+            "from": {"application": {"id": APP, "applicationIdentityType": "bot"}}, "body": {"content": ""},
+            "attachments": [{"contentType": CARD, "content": json.dumps(seen.card)}],
+        }  # fmt: skip
+        what = self._activity(person, "invoke", seen) | {"name": "composeExtension/fetchTask"}
+        what["value"] = {"commandId": "askAbout", "commandContext": "message", "messagePayload": message}
+        self.pressed |= {"composeExtension/fetchTask", "composeExtension/submitAction"}
+        form = await self._come(what)
+        card = form["task"]["value"]["card"]["content"]
+        send = next(a for a in card["actions"] if a.get("associatedInputs") != "none")
+        self.pressed.add(f"submit.{_verb(send)}")
+        data = {**send["data"], **filled(card, Send({"question": move.question}))}
+        what = self._activity(person, "invoke", seen) | {"name": "composeExtension/submitAction"}
+        what["value"] = {"commandId": "askAbout", "commandContext": "message", "data": data}
+        task = (await self._come(what))["task"]
+        shown = task["value"]["card"]["content"]
+        assert problems(shown) == []
+        return Shown(shown, seen.place, seen.message, seen.root, dialog=True)
+
+    async def _search(self, person: Person, move: Find) -> Shown | None:
+        what = self._activity(person, "invoke", None) | {"name": "composeExtension/query"}
+        asked = {"commandId": "find", "parameters": [{"name": "words", "value": move.text}]}
+        what["value"] = asked | {"queryOptions": {"skip": 0, "count": 25}}
+        self.pressed.add("composeExtension/query")
+        found = (await self._come(what))["composeExtension"]
+        if found["type"] == "message":
+            return Shown({}, text=found["text"])
+        cards = [each["content"] for each in found["attachments"]]
+        assert [problem for card in cards for problem in problems(card)] == []
+        return Shown(cards[0])
+
+    async def _thumb(self, person: Person, move: Thumb) -> Shown | None:
+        seen = self.mine[person.key]
+        if not seen.asks:
+            label = "Good answer" if move.good else "Bad answer"
+            shown = await self._press(person, Press("ask_feedback", label=label), False, "")
+            if move.good or not move.comment or shown is None:
+                return shown
+            self.mine[person.key] = shown
+            return await self._send(person, Send({"comment": move.comment}), False)
+        said = {"reaction": "like" if move.good else "dislike", "feedback": json.dumps({"feedbackText": move.comment})}
+        what = self._activity(person, "invoke", seen) | {"name": "message/submitAction", "replyToId": seen.message}
+        what["value"] = {"actionName": "feedback", "actionValue": said}
+        self.pressed.add("message/submitAction")
+        assert await self._come(what) == {}
+        return Shown({}, seen.place, seen.message, text="Thank you, that is kept.")  # Teams' own word
+
     async def _come(self, what: dict[str, Any]) -> dict[str, Any]:
         """As the door hands it on."""
         desk, origin = self._run.services.desk, origin_of(what)
@@ -227,7 +283,10 @@ class TeamsDriver:
 
 def _shown(kept: Mapping[str, Any]) -> Shown:
     found = kept["activity"].get("attachments") or [{}]
-    return Shown(found[0].get("content", {}), kept["place"], kept["id"], kept["root"], kept["activity"].get("text", ""))
+    activity = kept["activity"]
+    asks = bool((activity.get("channelData") or {}).get("feedbackLoopEnabled"))
+    content = found[0].get("content", {})
+    return Shown(content, kept["place"], kept["id"], kept["root"], activity.get("text", ""), asks=asks)
 
 
 def _parts(elements: Any) -> Iterator[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from .acts import SCENARIOS
 from .compare import Outcome
-from .runner import WAYS, play
+from .runner import played, ways_of
 from .script import Scenario
 from .world import Lab
 
@@ -36,7 +36,7 @@ def differences(one: Outcome, other: Outcome) -> list[str]:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
 async def test_the_same_comes_of_it_wherever_people_act(lab: Lab, scenario: Scenario) -> None:
-    made = {way: (await play(lab, scenario, way)).outcome for way in WAYS}
+    made = {way: await played(lab, scenario, way) for way in ways_of(scenario)}
     one = made["slack"]
     ends = {cause: one.stages[cause] for cause in scenario.ends}
     assert ends == dict(scenario.ends)

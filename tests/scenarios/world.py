@@ -7,8 +7,6 @@ copy of that, the same clock and the same ids, so that two runs differ only by w
 from __future__ import annotations
 
 import asyncio
-import copy
-import itertools
 import json
 import os
 import random
@@ -32,6 +30,7 @@ from bot.delivery import Deliverer
 from bot.domain.principals import Platform
 from bot.engine import Engine
 from bot.intake.attention import Attention
+from bot.remediation.catalog import Catalog, builtin_catalog, write_operations
 from bot.sandbox import slack as company_slack
 from bot.sandbox.aws import DEV, PROD, SimulatedAws, cloud_environment
 from bot.sandbox.company import build
@@ -39,7 +38,10 @@ from bot.sandbox.scan import unpack_recorded
 from bot.sandbox.world import settings_of
 from bot.settings import Settings
 from bot.store import model_calls, narratives, plans
+from bot.store.database import Database
+from bot.store.findings import FINDINGS
 from bot.store.outbox import POSTS
+from connectors.aws import AwsClouds
 from handlers.slack.app import GatehouseApp, build_app
 from handlers.slack.connection import SlackConnection
 from handlers.slack.directory import SlackDirectory
@@ -51,7 +53,11 @@ from handlers.teams.seam import TeamsSeam
 from tests.unit.slack.fakes import SECRET, FakeSlack
 from tests.unit.teams.world import APP, TENANT, served
 
+from .rows import rows_of
+from .shown import Shown, noted
+
 BEGIN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+BEGIN_DB = "begin.db"
 ROOT = Path(__file__).parents[2]
 BOT_IN_SLACK = "U0BOT"
 
@@ -275,7 +281,7 @@ def made_settings(folder: Path, endpoint: str, slack_api: str, service_url: str)
 
 def slack_user(person: Person) -> dict[str, Any]:
     return {"id": person.slack, "team_id": company_slack.TEAM, "deleted": False, "name": person.key,
-            "real_name": person.name, "is_restricted": person.guest}  # fmt: skip
+            "real_name": person.name, "is_restricted": person.guest, "locale": "en-US", "tz": "Etc/UTC"}  # fmt: skip
 
 
 @dataclass
@@ -300,19 +306,27 @@ class Services:
 
     async def close(self) -> None:
         await self.app.desk.drain()
+        await self.desk.drain()
         await self.side.close()
-        await self.engine.db.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What is dear to make and keeps nothing of a run: playbooks, and logins of AWS."""
+
+    catalog: Catalog
+    clouds: AwsClouds
 
 
 def _token() -> str:
     return "t"
 
 
-def wired(settings: Settings, slack: Slack, clock: StepClock, ids: Numbered) -> Services:
+def wired(settings: Settings, slack: Slack, clock: StepClock, ids: Numbered, shared: Shared) -> Services:
     side = TeamsSide(settings, TeamsSeam(settings, read_token=_token), clock)
     client = slack.client()
     engine = build_engine(
-        settings, clock=clock, ids=ids, worker="w",
+        settings, clock=clock, ids=ids, worker="w", catalog=shared.catalog, clouds=shared.clouds,
         directories={Platform.SLACK: SlackDirectory(client, settings, clock), Platform.TEAMS: side.directory},
     )  # fmt: skip
     posters = {"slack": SlackPoster(client), "teams": side.attach(engine.db, engine)}
@@ -335,18 +349,39 @@ class Lab:
     service_url: str
     settings: Settings
     causes: dict[str, str] = field(default_factory=dict)  # name -> id
+    shared: Shared | None = None
+    db: Database | None = None
+    names: dict[str, str] = field(default_factory=dict)  # what {…} in a script stands for
+    begun: dict[str, set[Any]] = field(default_factory=dict)  # table -> its rows at the beginning
     kept: dict[str, Any] = field(default_factory=dict)
-    runs: Any = field(default_factory=lambda: itertools.count(1))
     clouds: Any = None
+    played: dict[tuple[str, str], Any] = field(default_factory=dict)
+    pressed: dict[str, set[str]] = field(default_factory=lambda: {"slack": set(), "teams": set()})
+    shown: Shown = field(default_factory=Shown)
 
     def at(self, path: Path) -> Settings:
         return self.settings.model_copy(update={"database_url": type(self.settings.database_url)(f"sqlite:///{path}")})
 
+    def _wired(self, path: Path, clock: StepClock, ids: Numbered) -> Services:
+        if self.shared is None:
+            clouds = AwsClouds(self.settings.aws, write_operations=write_operations())
+            self.shared = Shared(builtin_catalog(), clouds)
+        if path.name == BEGIN_DB:
+            return wired(self.at(path), self.slack, clock, ids, self.shared)
+        if self.db is None:
+            self.db = Database(f"sqlite:///{path}")
+        opened = self.db  # one for all runs: what SQLAlchemy compiles is kept by the engine
+        with (
+            patch("bot.store.migrate.upgrade"),  # the copy has the schema
+            patch("bot.store.database.Database", side_effect=lambda _: opened),
+        ):
+            return wired(self.at(path), self.slack, clock, ids, self.shared)
+
     async def begin(self) -> None:
         """Findings in, every card out, everybody seen once."""
-        start = self.folder / "begin.db"
+        start = self.folder / BEGIN_DB
         clock, ids = StepClock(), Numbered()
-        made = wired(self.at(start), self.slack, clock, ids)
+        made = self._wired(start, clock, ids)
         for person in PEOPLE.values():
             what = {
                 "type": "conversationUpdate", "id": f"hello-{person.key}", "serviceUrl": self.service_url,
@@ -365,14 +400,22 @@ class Lab:
             found = await made.engine.db.read(_rows, query)
             assert len(found) == 1, (name, found)
             self.causes[name] = str(found[0].id)
+        rows = await made.engine.db.read(
+            _rows, select(FINDINGS.c.id).where(FINDINGS.c.cause_id == self.causes["bucket"])
+        )
+        self.names = {**self.causes, "finding": min(row.id for row in rows)}
         await made.engine.db.write(_prose, self.causes["bucket"])
         await made.settle()
+        views = [await made.engine.board.cause(cause) for cause in self.causes.values()]
+        self.begun = {table: set(map(tuple, rows)) for table, rows in (await made.engine.db.read(rows_of)).items()}
         await made.close()
+        await made.engine.db.close()
         self.kept = {
             "slack": self.slack.messages, "teams": self.tenant.messages, "at": clock.at, "counts": ids.counts,
             "number": self.tenant.number, "slack number": self.slack._number,
         }  # fmt: skip
-        self.clouds = Estate(self.aws)
+        names = {each.name for view in views for each in view.resources}
+        self.clouds = Estate(self.aws, names)
         await asyncio.to_thread(self.clouds.note)
 
     def _witness(self) -> Path:
@@ -397,19 +440,18 @@ class Lab:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[Run]:
         """A fresh beginning."""
-        path = self.folder / f"run-{next(self.runs)}.db"
-        with sqlite3.connect(self.folder / "begin.db") as source, sqlite3.connect(path) as target:
+        path = self.folder / "run.db"
+        with sqlite3.connect(self.folder / BEGIN_DB) as source, sqlite3.connect(path) as target:
             source.backup(target)
-        await asyncio.to_thread(self.clouds.restore)
-        kept = copy.deepcopy(self.kept)
-        self.slack.messages, self.tenant.messages = kept["slack"], kept["teams"]
+        kept = self.kept
+        self.slack.messages, self.tenant.messages = dict(kept["slack"]), dict(kept["teams"])
         self.slack._number, self.tenant.number = kept["slack number"], kept["number"]
         for log in (self.slack.log, self.tenant.log, self.slack.calls):
             log.clear()
         self.tenant.gone, self.tenant.odd = set(), {}
         ids = Numbered()
-        ids.counts = kept["counts"]
-        services = wired(self.at(path), self.slack, StepClock(kept["at"]), ids)
+        ids.counts = Counter(kept["counts"])
+        services = self._wired(path, StepClock(kept["at"]), ids)
         site = web.Application()
         site.add_routes(SlackConnection(services.app, services.settings).routes())
         async with TestClient(TestServer(site)) as http:
@@ -417,7 +459,7 @@ class Lab:
                 yield Run(self, services, http)
             finally:
                 await services.close()
-        path.unlink()
+                await asyncio.to_thread(self.clouds.restore)
         assert self.slack.wrong == []
 
 
@@ -440,30 +482,36 @@ def _prose(conn: Connection, cause: str) -> None:
 
 
 class Estate:
-    """The parts of the simulated AWS that scenarios change, and how they were."""
+    """What scenarios change in the simulated AWS, and how it was: buckets, keys and topics by name."""
 
-    def __init__(self, aws: SimulatedAws) -> None:
+    def __init__(self, aws: SimulatedAws, names: set[str]) -> None:
         self._accounts = {uid: aws.account(uid) for uid in (PROD, DEV)}
         self._was: dict[Any, Any] = {}
+        self._is: dict[Any, Any] | None = None  # as it was looked at last, until somebody acts again
+        self._things: list[tuple[str, str, str]] = []
+        for uid, account in self._accounts.items():
+            s3, kms, sns = (account.client(each) for each in ("s3", "kms", "sns"))
+            there = {
+                "s3": [each["Name"] for each in s3.list_buckets()["Buckets"]],
+                "kms": [each["KeyId"] for each in kms.list_keys()["Keys"]],
+                "sns": [each["TopicArn"] for each in sns.list_topics()["Topics"]],
+            }
+            for kind, listed in there.items():
+                self._things += [(uid, kind, each) for each in listed if each.rpartition(":")[2] in names]
+        assert {kind for _, kind, _ in self._things} == {"s3", "kms", "sns"}
 
     def _look(self) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
-        for uid, account in self._accounts.items():
-            s3, kms, sns = account.client("s3"), account.client("kms"), account.client("sns")
-            for bucket in s3.list_buckets()["Buckets"]:
-                found[uid, "s3", bucket["Name"]] = self._block(s3, bucket["Name"])
-            for key in kms.list_keys()["Keys"]:
-                found[uid, "kms", key["KeyId"]] = kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
-            for topic in sns.list_topics()["Topics"]:
-                said = sns.get_topic_attributes(TopicArn=topic["TopicArn"])["Attributes"]
-                found[uid, "sns", topic["TopicArn"]] = said["Policy"]
-        return found
+        return {each: self._read(*each) for each in self._things}
 
-    @staticmethod
-    def _block(s3: Any, bucket: str) -> Any:
+    def _read(self, uid: str, kind: str, name: str) -> Any:
+        client = self._accounts[uid].client(kind)
+        if kind == "kms":
+            return client.get_key_rotation_status(KeyId=name)["KeyRotationEnabled"]
+        if kind == "sns":
+            return client.get_topic_attributes(TopicArn=name)["Attributes"]["Policy"]
         try:
-            return s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-        except s3.exceptions.ClientError:
+            return client.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+        except client.exceptions.ClientError:
             return None
 
     def by_hand(self, key: str) -> None:
@@ -474,10 +522,13 @@ class Estate:
         self._was = self._look()
 
     def now(self) -> dict[Any, Any]:
-        return self._look()
+        """At the end of a run."""
+        self._is = self._look()
+        return self._is
 
     def restore(self) -> None:
-        for (uid, kind, name), is_now in self._look().items():
+        seen, self._is = self._is, None
+        for (uid, kind, name), is_now in (seen or self._look()).items():
             was = self._was[uid, kind, name]
             if was == is_now:
                 continue
@@ -553,6 +604,9 @@ async def laboratory(folder: Path) -> AsyncIterator[Lab]:
             unpack_recorded(folder / "findings")
             settings = made_settings(folder, aws.endpoint, str(slack.server.make_url("/api/")), service_url)
             lab = Lab(folder, aws, slack, tenant, service_url, settings)
-            await lab.begin()
-            yield lab
+            with noted(lab.shown):
+                await lab.begin()
+                yield lab
+            if lab.db is not None:
+                await lab.db.close()
     await slack.server.close()
