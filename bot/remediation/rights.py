@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -25,6 +25,7 @@ from .office import Lent, Office
 
 LAST = timedelta(seconds=15)  # how long an answer is given again: a freeze or a delegation raises no revision
 HELD = 4_000
+NOBODY = 9  # the rank of who may nothing that not everybody may
 _DECIDED_ON = {Stage.OPEN, Stage.FAILED, Stage.BLOCKED, Stage.UNVERIFIED, Stage.UNDONE}
 
 
@@ -43,53 +44,73 @@ class _Case:
         return self.held.facts.requested_by if self.held else ""
 
 
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """Answers by what was asked, given again for some seconds."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Any, tuple[datetime, T]] = OrderedDict()
+
+    def get(self, view: CauseView, actor: Actor, now: datetime) -> T | None:
+        found = self._held.get(self._key(view, actor))
+        return found[1] if found is not None and now - found[0] < LAST else None
+
+    def put(self, view: CauseView, actor: Actor, now: datetime, value: T) -> T:
+        self._held[key := self._key(view, actor)] = now, value
+        self._held.move_to_end(key)
+        while len(self._held) > HELD:
+            self._held.popitem(last=False)
+        return value
+
+    @staticmethod
+    def _key(view: CauseView, actor: Actor) -> Any:
+        return view.id, view.revision, actor.principal.id, actor.groups, actor.standing.objection()
+
+
 class Rights(Office):
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self._answers: OrderedDict[Any, tuple[datetime, CauseRights]] = OrderedDict()
+        self._answers: _Kept[CauseRights] = _Kept()
+        self._ranks: _Kept[int] = _Kept()
 
     async def of(self, view: CauseView, actor: Actor) -> CauseRights:
         """``view`` as it was read just now."""
         now = self._clock.now()
-        key = (view.id, view.revision, actor.principal.id, actor.groups, actor.standing.objection())
-        kept = self._answers.get(key)
-        if kept is None or now - kept[0] >= LAST:
-            kept = now, await self._db.read(self._of, view, actor)
-            self._answers[key] = kept
-            self._answers.move_to_end(key)
-            while len(self._answers) > HELD:
-                self._answers.popitem(last=False)
-        return kept[1]
+        kept = self._answers.get(view, actor, now)
+        return kept or self._answers.put(view, actor, now, await self._db.read(self._of, view, actor))
 
     async def facing(self, view: CauseView, people: Iterable[Actor]) -> list[Actor]:
         """Those of ``people`` who may do something about it that not everybody may: first who may approve and has not
         voted, then the others who may decide, then the owner, who asked and who voted."""
-        return await self._db.read(self._facing, view, list(people))
+        now, asked = self._clock.now(), list(people)
+        fresh = [actor for actor in asked if self._ranks.get(view, actor, now) is None]
+        if fresh:  # the same card may stand in several channels
+            for actor, rank in zip(fresh, await self._db.read(self._ranked, view, fresh), strict=True):
+                self._ranks.put(view, actor, now, rank)
+        ranks = [(self._ranks.get(view, actor, now), position) for position, actor in enumerate(asked)]
+        return [asked[at] for _, at in sorted((rank, at) for rank, at in ranks if rank is not None and rank < NOBODY)]
 
-    def _facing(self, conn: Connection, view: CauseView, people: list[Actor]) -> list[Actor]:
-        case, ranked = self._case(conn, view), []
+    def _ranked(self, conn: Connection, view: CauseView, people: list[Actor]) -> list[int]:
+        case = self._case(conn, view)
         lent = {each.to_id for each in controls.delegations(conn, now=self._clock.now())}
-        for position, actor in enumerate(people):
-            if actor.standing.objection():
-                continue
-            who = actor.principal.id
-            voted = any(vote.principal_id == who for vote in case.votes)
-            approves = self._decides(
-                conn, Choice.APPROVE, actor, case, case.requester, self._lent_to(conn, actor) if who in lent else ()
-            )
-            if not _concerns(view):
-                rank = 3 if view.execution and view.execution.can_undo and approves.allowed else 9
-            elif approves.allowed:
-                rank = 1 if voted else 0
-            elif self._people.owns(case.cause.owner, actor):
-                rank = 2
-            elif voted or case.requester == who:
-                rank = 3
-            else:
-                rank = 9
-            if rank < 9:
-                ranked.append((rank, position, actor))
-        return [actor for _, _, actor in sorted(ranked, key=lambda each: each[:2])]
+        return [self._rank(conn, view, case, actor, actor.principal.id in lent) for actor in people]
+
+    def _rank(self, conn: Connection, view: CauseView, case: _Case, actor: Actor, lent: bool) -> int:
+        if actor.standing.objection():
+            return NOBODY
+        who = actor.principal.id
+        voted = any(vote.principal_id == who for vote in case.votes)
+        stands_in = self._lent_to(conn, actor) if lent else ()
+        approves = self._decides(conn, Choice.APPROVE, actor, case, case.requester, stands_in).allowed
+        if not _concerns(view):
+            return 3 if view.execution and view.execution.can_undo and approves else NOBODY
+        if approves:
+            return 1 if voted else 0
+        if self._people.owns(case.cause.owner, actor):
+            return 2
+        return 3 if voted or case.requester == who else NOBODY
 
     def _of(self, conn: Connection, view: CauseView, actor: Actor) -> CauseRights:
         case, lent, who = self._case(conn, view), self._lent_to(conn, actor), actor.principal.id

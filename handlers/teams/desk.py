@@ -95,6 +95,8 @@ class TeamsDesk:
         now, db = self.engine.clock.now(), self.engine.db
         if str(activity.get("name", "")).startswith("composeExtension/"):
             return  # used from where the app need not be: nothing can be posted there
+        if activity.get("type") == "invoke" and pressed_of(activity).automatic:
+            return  # Teams asks by itself, for everybody who looks at a channel: that only reads
         if activity.get("type") == "conversationUpdate":  # who is there changed: nothing believed so far is believed on
             self.engine.people.forget(Platform.TEAMS)
             await db.write(store.forget_rosters, origin.tenant, origin.place, origin.team)

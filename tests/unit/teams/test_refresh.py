@@ -57,7 +57,8 @@ async def test_a_refresh_shows_what_this_person_may_do_and_why_not_the_rest(worl
             assert words in text(nick)
         assert "gh.why" in verbs(nick)
         assert nick["refresh"]["userIds"] == [member_of("nick")]
-        # Only looked: no journal, no vote, no standing asked of Teams.
+        # Only looked: no journal, no vote, nobody "seen", no standing asked of Teams.
+        assert await world.db.read(lambda conn: conn.exec_driver_sql("SELECT count(*) FROM teams_people").scalar()) == 0
         assert await world.db.read(lambda conn: conn.exec_driver_sql("SELECT count(*) FROM clicks").scalar()) == 0
         assert (await world.engine.board.cause("c-1")).request.id == request.id  # type: ignore[union-attr]
 
