@@ -85,7 +85,7 @@ class Figures:
     floor: list[float]
     parse: list[float]
     words: float
-    each: list[tuple[float, float, str]]  # (asked, floor, question), worst first
+    each: list[tuple[float, float, float, str]]  # (asked, its CPU, floor, question), worst first
     wrong: list[str]
 
     def row(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Figures:
             "parse_p95": round(percentile(self.parse, 0.95), 2),
             "words_ms": round(self.words),
             "wrong": self.wrong,
-            "worst": [(round(a), round(b), q) for a, b, q in self.each[:8]],
+            "worst": [(round(a), round(c), round(b), q) for a, c, b, q in self.each[:8]],
         }
 
 
@@ -205,7 +205,7 @@ async def measure(db: Database, name: str, questions: list[dict[str, Any]], fact
                 orjson.dumps(found.contract(None))
                 whole.append(1000 * (time.perf_counter() - start))
             if turn == 0:
-                each.append((took, bare, one["question"]))
+                each.append((took, busy, bare, one["question"]))
                 if factor and (bad := _grown(one, answer, factor)) is not None:
                     wrong.append(f"{one['question']}: {bad}")
     event.remove(db.engine, "before_cursor_execute", _note)
@@ -321,9 +321,9 @@ def main() -> None:
             if key not in ("database", "findings", "wrong", "worst"):
                 print(f"  {key:15} {row[key]}")
         above = options.profile if options.profile is not None else found.each[7][0]
-        for took, bare, question in found.each:
+        for took, busy, bare, question in found.each:
             if took >= above:
-                print(f"  {took:6.0f} ms, floor {bare:6.0f}: {question}")
+                print(f"  {took:6.0f} ms, CPU {busy:5.0f}, floor {bare:6.0f}: {question}")
         print(f"  wrong numbers: {row['wrong'] or 'none'}")
 
 
