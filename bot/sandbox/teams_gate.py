@@ -43,6 +43,10 @@ KEY_ID = "sandbox"
 MESSAGE_LIMIT = 100 * 1024  # bytes of UTF-16
 RATES = ((1, 7), (2, 8), (30, 60), (3600, 1800))  # seconds, messages: per bot and conversation
 TOKEN_SECONDS = 24 * 3600
+# The page would fetch fonts and scripts of Microsoft's, and send telemetry.
+OFFLINE = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://localhost:* ws://127.0.0.1:*"
+)
 SETTLE_SECONDS = 20.0  # a page that says nothing for so long has been there before
 _CARD = "application/vnd.microsoft.card.adaptive"
 _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding", "upgrade"}
@@ -409,7 +413,7 @@ class TeamsGate:
         ) as answer:
             body = await answer.read()
             back = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP}
-            back["Content-Security-Policy"] = "connect-src 'self' ws://localhost:* ws://127.0.0.1:*"  # no telemetry
+            back["Content-Security-Policy"] = OFFLINE
             return web.Response(status=answer.status, body=body, headers=back)
 
     async def _logs(self, request: web.Request) -> web.WebSocketResponse:
