@@ -64,7 +64,7 @@ def test_with_every_right_the_own_card_has_every_button_and_with_none_only_to_lo
 FLAGS = ("undo", "pass_on", "snooze")
 
 
-@pytest.mark.parametrize("given", chain.from_iterable(combinations(FLAGS, n) for n in range(4)))
+@pytest.mark.parametrize("given", list(chain.from_iterable(combinations(FLAGS, n) for n in range(4))))
 def test_each_right_is_its_button(given: tuple[str, ...]) -> None:
     rights = NONE.model_copy(update=dict.fromkeys(given, True))
     found = set(verbs(build.personal_card(at(Stage.FAILED), rights)))
