@@ -23,8 +23,8 @@ def team_card(by: str, address: str, owners: tuple[str, ...], *, fallback: bool)
     return Card(
         title="Gatehouse is here",
         summary=f"Gatehouse was installed here{f' by {by}' if by else ''}. It posts findings to their owners.",
-        status=("Installed by ", Strong(by or "somebody"), ". Cloud security findings are posted to their owners, and "
-                "nothing is changed before an authorised person has approved the exact plan."),
+        status=(*(("Installed by ", Strong(by), ". ") if by else ()), "Cloud security findings are posted to their "
+                "owners, and nothing is changed before an authorised person has approved the exact plan."),
         body=(
             part,
             Section((("Put this address into an owner's channels in gatehouse.yml, and restart:",), (Code(address),)),
