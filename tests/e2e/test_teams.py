@@ -236,6 +236,21 @@ async def test_a_question_in_the_chat_is_answered_with_numbers_that_can_be_check
         await expect(check).to_contain_text(finding["id"])
 
 
+async def test_a_course_grows_from_a_line_into_a_chart_with_its_figures(world: World, page: Page) -> None:
+    gate, question = gate_of(world), "trend of open findings over the last 14 days"
+    asked = len(gate.calls)
+    await page.get_by_label(CHAT).first.click(timeout=SOON)
+    await page.locator("[contenteditable=true]:visible").first.fill(question)
+    await page.get_by_label("Send Message").first.click()
+    card = page.locator(".ac-adaptiveCard").filter(has_text="findings open at the end of each day")
+    await expect(card.locator("svg path").first).to_be_visible(timeout=SOON)
+    streamed = [call["body"] for call in list(gate.calls)[asked:] if '"streaminfo"' in json.dumps(call["body"])]
+    assert [body["entities"][0]["streamType"] for body in streamed] == ["informative", "final"]
+    await expect(card.get_by_role("table")).to_be_hidden()
+    await card.get_by_role("button", name="Show the figures").click()
+    await expect(card.get_by_role("row")).to_have_count(15)  # its head and fourteen days
+
+
 async def test_a_stranger_and_what_is_not_signed_get_nowhere(world: World, page: Page) -> None:
     before = await topic_policy(world)
     everybodys = Elsewhere(gate_of(world), teams.NORA, TOPIC)
