@@ -3,6 +3,7 @@ no colour and no emoji says anything without a word beside it."""
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import defaultdict
@@ -32,6 +33,7 @@ _MARKUP = re.compile(r"[*_~`<>{}|\[\]]|:\w+:|https?://|\n")
 _FILLERS = {"–", "…", "•"}
 
 
+@functools.cache
 def cards(text: str = TITLE) -> list[Made]:
     shown = [Made(f"gallery {s.name}", s.card, form=bool(s.submit), home=s.home) for s in gallery()]
     return [*every(text), *shown]
@@ -104,11 +106,14 @@ def inputs(payload: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield node.get("label", ""), node
 
 
-def drawn(made: Made) -> Iterator[tuple[str, dict[str, Any]]]:
-    for surface, payload in slack(made):
-        yield f"{made.name} as a {surface}", payload
-    for card in teams(made):
-        yield f"{made.name} for Teams", card
+@functools.cache
+def drawn() -> list[tuple[str, dict[str, Any]]]:
+    """Of every card all that is made of it."""
+    done: list[tuple[str, dict[str, Any]]] = []
+    for made in cards():
+        done += [(f"{made.name} as a {surface}", payload) for surface, payload in slack(made)]
+        done += [(f"{made.name} for Teams", card) for card in teams(made)]
+    return done
 
 
 def bare(label: str) -> str:
@@ -120,39 +125,36 @@ def test_every_button_has_words_and_what_is_read_aloud_holds_its_label() -> None
     """So that a screen reader tells "Details" of one thing from "Details" of another, and a person who steers by voice
     can say what they see (WCAG 2.5.3)."""
     wrong = set()
-    for made in cards():
-        for where, payload in drawn(made):
-            for label, spoken, _ in buttons(payload):
-                if not _WORD.search(bare(label)):
-                    wrong.add(f"{where}: {label!r} has no word")
-                if spoken and bare(label) not in spoken.lower():
-                    wrong.add(f"{where}: {label!r} is read as {spoken!r}")
-                if not spoken and len(label.split()) < 2 and label not in {"Send", "Back"}:
-                    wrong.add(f"{where}: {label!r} does not say of what")
+    for where, payload in drawn():
+        for label, spoken, _ in buttons(payload):
+            if not _WORD.search(bare(label)):
+                wrong.add(f"{where}: {label!r} has no word")
+            if spoken and bare(label) not in spoken.lower():
+                wrong.add(f"{where}: {label!r} is read as {spoken!r}")
+            if not spoken and len(label.split()) < 2 and label not in {"Send", "Back"}:
+                wrong.add(f"{where}: {label!r} does not say of what")
     assert sorted(wrong) == []
 
 
 def test_no_two_buttons_of_a_card_sound_alike_and_do_different_things() -> None:
     wrong = []
-    for made in cards():
-        for where, payload in drawn(made):
-            does = defaultdict(set)
-            for label, spoken, what in buttons(payload):
-                does[(spoken or label).lower()].add(what)
-            wrong += [f"{where}: {name!r}" for name, things in does.items() if len(things) > 1]
+    for where, payload in drawn():
+        does = defaultdict(set)
+        for label, spoken, what in buttons(payload):
+            does[(spoken or label).lower()].add(what)
+        wrong += [f"{where}: {name!r}" for name, things in does.items() if len(things) > 1]
     assert wrong == []
 
 
 def test_every_input_has_a_label_and_says_what_is_missing() -> None:
     seen = 0
-    for made in cards():
-        for where, payload in drawn(made):
-            for label, node in inputs(payload):
-                seen += 1
-                assert _WORD.search(label), (where, node)
-                assert not emoji(label), (where, label)
-                if node.get("isRequired"):
-                    assert _WORD.search(node.get("errorMessage", "")), (where, node)
+    for where, payload in drawn():
+        for label, node in inputs(payload):
+            seen += 1
+            assert _WORD.search(label), (where, node)
+            assert not emoji(label), (where, label)
+            if node.get("isRequired"):
+                assert _WORD.search(node.get("errorMessage", "")), (where, node)
     assert seen > 50
 
 
@@ -173,39 +175,34 @@ def lines(payload: dict[str, Any]) -> Iterator[str]:
 
 @pytest.mark.parametrize("word", ["color", "backgroundImage", "bleed"])
 def test_no_card_sets_a_colour(word: str) -> None:
-    for made in cards():
-        for where, payload in drawn(made):
-            assert not any(word in node for node in nodes(payload)), where
+    for where, payload in drawn():
+        assert not any(word in node for node in nodes(payload)), where
 
 
 def test_no_picture_stands_without_a_word_beside_it() -> None:
     """A red dot is always "🔴 P1" or "🔴 Critical": who sees no red, or hears "large red circle", misses nothing."""
     wrong = set()
-    for made in cards():
-        for where, payload in drawn(made):
-            for line in lines(payload):
-                if not emoji(line):
-                    if line.strip() and line.strip() not in _FILLERS and not _WORD.search(line):
-                        wrong.add(f"{where}: {line!r}")
-                    continue
-                for piece in re.split(r"  ·  | · |, |\t", line):
-                    if emoji(piece) and not _WORD.search("".join(c for c in piece if c not in emoji(piece))):
-                        wrong.add(f"{where}: {piece!r} in {line!r}")
+    for where, payload in drawn():
+        for line in lines(payload):
+            if not emoji(line):
+                if line.strip() and line.strip() not in _FILLERS and not _WORD.search(line):
+                    wrong.add(f"{where}: {line!r}")
+                continue
+            for piece in re.split(r"  ·  | · |, |\t", line):
+                if emoji(piece) and not _WORD.search("".join(c for c in piece if c not in emoji(piece))):
+                    wrong.add(f"{where}: {piece!r} in {line!r}")
     assert sorted(wrong) == []
 
 
 def test_tables_have_a_head_and_no_picture_is_without_words() -> None:
-    for made in cards():
-        for card in teams(made):
-            for node in nodes(card):
-                if node.get("type") == "Table":
-                    assert node["firstRowAsHeader"] is True
-                if node.get("type") in {"Image", "Media"}:
-                    assert node.get("altText", "").strip()
-        for _, payload in slack(made):
-            for node in nodes(payload):
-                if node.get("type") == "image":
-                    assert node.get("alt_text", "").strip()
+    for where, payload in drawn():
+        for node in nodes(payload):
+            if node.get("type") == "Table":
+                assert node["firstRowAsHeader"] is True, where
+            if node.get("type") in {"Image", "Media"}:
+                assert node.get("altText", "").strip(), where
+            if node.get("type") == "image":
+                assert node.get("alt_text", "").strip(), where
 
 
 def test_the_measures_themselves_find_what_is_wrong() -> None:
