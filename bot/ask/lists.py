@@ -71,7 +71,7 @@ def _rows(conn: Connection, keys: Sequence[Any], f: Frame) -> list[dict[str, Any
     left, held = iter(keys), dict[Any, Any]()
     while some := list(islice(left, _AT_ONCE)):
         held.update((row[0], row[1:]) for row in conn.execute(fetch, {"keys": some}))
-    return list(_told((held[key] for key in keys), f))
+    return list(_told((held[key] for key in keys if key in held), f))
 
 
 def _told(rows: Any, f: Frame) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from bot.domain.habits import PLAIN, Habits
 from bot.domain.ids import Clock
 from bot.ports import QuestionReader
 from bot.settings import Settings
-from bot.store import people
+from bot.store import ledger, people
 from bot.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Ask:
         self._rows = rows
         self._db, self._settings, self._clock, self._second = db, settings, clock, second_reader
         self._readers: dict[sql.Rights, _Held] = {}
-        self._since: dict[datetime, tuple[datetime, bool]] = {}
+        self._since: dict[datetime, tuple[int, bool]] = {}
         self._refreshing: dict[sql.Rights, asyncio.Task[None]] = {}
         self._turns: Turns = turns or MemoryTurns()
 
@@ -247,13 +247,14 @@ class Ask:
         )  # fmt: skip
 
     def _happened_since(self, conn: Connection, at: datetime) -> bool:
-        """Whether anything happened after ``at``; looked up once a minute, as it reads an index from end to end."""
-        now = self._clock.now()
+        """Whether anything happened after ``at``. Reading an index from end to end tells; that nothing did holds until
+        the ledger grows, as whatever sets a finding's times leaves a record in the same transaction."""
+        head = ledger.size(conn)
         known = self._since.get(at)
-        if known is None or known[0] < now:
+        if known is None or not (known[1] or known[0] == head):
             if len(self._since) > 100:
                 self._since.clear()
-            known = self._since[at] = (now + timedelta(seconds=FRESH), sql.changed_since(conn, at))
+            known = self._since[at] = (head, sql.changed_since(conn, at))
         return known[1]
 
     def _reader(self, conn: Connection, rights: sql.Rights) -> Reader:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from bot.ask import lists, run, sql
+from bot.ask.service import Ask, Asker
 from bot.domain import posture as p
-from bot.settings import SlaSettings
-from bot.store import findings
+from bot.settings import Settings, SlaSettings
+from bot.store import findings, ledger
 from bot.store.database import Database
 from bot.store.findings import FINDINGS
 from bot.store.migrate import upgrade
@@ -108,3 +110,29 @@ def test_statistics_are_taken_when_the_findings_have_doubled(
     assert "COVERING INDEX ix_findings_ask" in many.read_sync(_plan, p.PostureQuery(
         kind=p.Kind.COUNT, where=(*_OPEN, p.In(field="app", values=("pear-shop",))))
     )  # fmt: skip
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return NOW + timedelta(hours=2)
+
+
+async def test_what_happens_after_an_instant_is_known_at_the_next_question_about_it(many: Database) -> None:
+    """Before, what is stored is what stood then; afterwards it is not, and nothing may be remembered of it."""
+    service, who = Ask(many, Settings(), _Clock()), Asker()
+    before = await service.ask("how many findings are open?", who, as_of=NOW)
+    one = next(fact for fact in MANY if fact.row["status"] == "open" and fact.row["first_seen"] < NOW)
+
+    def fix(conn: Connection) -> None:
+        findings.resolve(conn, [one.row["id"]], NOW + timedelta(hours=1), "fixed")
+        ledger.append(conn, kind="test", subject=one.row["id"], actor="t", body={}, now=NOW + timedelta(hours=1))
+
+    many.write_sync(fix)
+    try:
+        assert (await service.ask("how many findings are open?", who, as_of=NOW)).value == before.value
+        later = await service.ask("how many findings are open?", who)
+        assert before.value is not None
+        assert later.value == before.value - 1
+    finally:
+        back = update(FINDINGS).where(FINDINGS.c.id == one.row["id"]).values(status="open", resolved_at=None)
+        many.write_sync(lambda conn: conn.execute(back))
