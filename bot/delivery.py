@@ -272,6 +272,9 @@ class Deliverer:
             except OutcomeUnknown as error:
                 raise RetryLater(error.reason) from error  # an update may be repeated
             except MessageGone as error:
+                if one.kind not in {"card", "glass"}:  # a list of what was new: who deleted it has read it
+                    await self._record(one, slot.id, message_id, revision, posted=False)
+                    return
                 if slot.anew:
                     raise _Undeliverable(f"{error.reason} Somebody deleted it there twice; it stays away.") from error
                 await self._db.write(self._anew, slot.id)

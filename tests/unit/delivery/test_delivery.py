@@ -589,3 +589,16 @@ async def test_posting_anew_that_breaks_off_is_looked_for_before_it_is_sent_agai
         await world.drain()
     (post,) = world.rows(PostRow)
     assert (len(world.chat.posted), post.message_id, post.anew) == (2, "m2", 1)
+
+
+async def test_a_digest_somebody_deleted_stays_away(world: World) -> None:
+    world.cause("c1")
+    world.queue("digest", "C1/2026-03-02T09:00:00Z", since="2026-01-01T00:00:00Z")
+    await world.drain()
+    assert len(world.chat.posted) == 1
+    world.cause("c2")
+    world.queue("digest", "C1/2026-03-02T09:00:00Z", since="2026-01-01T00:00:00Z")
+    world.chat.fail = [MessageGone("gone")]
+    await world.drain()
+    assert (len(world.chat.posted), world.states()) == (1, ["sent", "sent"])
+    assert world.chat.fail == [], "the update was tried"
