@@ -136,6 +136,14 @@ class Answers:
         await self._db.write(_hold, place.address, key, until, cause_id)
         return ABOUT_IT
 
+    async def sees(self, cause_id: str, actor: Actor) -> bool:
+        """Whether this person may be told of a cause at all, be it only its title."""
+        try:
+            await self._require_sight(cause_id, self.audience(actor, Place("", private=True)).who)
+        except NotFound:
+            return False
+        return True
+
     # --- asking ------------------------------------------------------------------------------------------------------
 
     async def answer(

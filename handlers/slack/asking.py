@@ -268,9 +268,11 @@ def _on_shortcut(desk: Desk) -> Callable[..., Awaitable[None]]:
 async def _open_about(desk: Desk, origin: Origin, message: Mapping[str, Any]) -> Notice | None:
     async def make() -> dict[str, Any]:
         service = desk.engine.answers
-        service.require(await desk.actor(origin))
+        actor = await desk.actor(origin)
+        service.require(actor)
         ts = str(message.get("ts") or "")
         cause = await service.subject_of("slack", origin.channel, ts) or cause_in(message)
+        cause = cause if cause and await service.sees(cause, actor) else ""
         title = (await desk.engine.board.cause(cause)).title if cause else ""
         thread = str(message.get("thread_ts") or "")
         return blockkit.modal(

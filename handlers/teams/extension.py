@@ -47,8 +47,10 @@ async def fetch(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) ->
     await desk.received(origin, activity, "shortcut.ask_about")
 
     async def work() -> Reply:
-        desk.engine.answers.require(await desk.actor(origin))
+        service, actor = desk.engine.answers, await desk.actor(origin)
+        service.require(actor)
         cause = await _cause(desk, origin, message)
+        cause = cause if cause and await service.sees(cause, actor) else ""
         title = (await desk.engine.board.cause(cause)).title if cause else ""
         return Reply(build.about_card(title), Button("gh.ask_about", "Ask", ids_text(c=cause), "primary"))
 

@@ -555,6 +555,21 @@ async def test_ask_about_this_takes_the_card_and_answers_privately(world: World)
     assert world.slack.named("chat.postMessage") == []
 
 
+async def test_ask_about_this_tells_not_even_the_title_of_another_team_s_cause(team_world: World) -> None:
+    seed(team_world, Severity.CRITICAL)
+    team_world.services.team = "web"
+    card_at(team_world, CHANNEL, "1790.1")
+    body = {
+        "type": "message_action", "callback_id": "gh.ask_about", "trigger_id": "t.78", "team": {"id": TEAM},
+        "user": {"id": ALICE, "team_id": TEAM}, "channel": {"id": CHANNEL}, "message_ts": "1790.1",
+        "message": {"ts": "1790.1", "bot_id": "B0BOT", "text": "x"}, "response_url": "https://unused.example",
+    }  # fmt: skip
+    assert (await team_world.payload(body))[0] == 200
+    view = team_world.slack.named("views.update")[0]["view"]
+    assert json.loads(view["private_metadata"]) == {"ch": CHANNEL}
+    assert "Public bucket" not in json.dumps(view)
+
+
 async def test_a_slash_question_is_answered_only_to_the_asker_and_goes_on(world: World) -> None:
     seed(world, Severity.CRITICAL)
     seed(world, Severity.CRITICAL, Severity.CRITICAL, start=10, environment="dev")

@@ -115,6 +115,19 @@ async def test_a_reply_under_a_card_and_an_answer_s_button_and_an_id_in_the_text
         assert world.services.did("cause") == [("cause", cause)]
 
 
+async def test_not_even_the_title_of_another_team_s_cause_is_told(tmp_path: Path) -> None:
+    async with recorded(tmp_path, Teams(), ask={"visibility": "team"}) as world:
+        ours(world).services.team = "web"
+        seed(world, Severity.CRITICAL)  # type: ignore[arg-type]
+        posted(world)
+        asked = await world.come(invoke("fetchTask", message(), "1"))
+        assert "no card of Gatehouse" in json.dumps(card(asked))
+        assert world.services.did("cause") == []
+        world.services.team = "payments"
+        asked = await world.come(invoke("fetchTask", message(), "2"))
+        assert world.services.did("cause") == [("cause", "c-1")]
+
+
 async def test_a_message_about_nothing_of_ours_takes_any_question(world: World) -> None:
     asked = await world.come(invoke("fetchTask", message(), "1"))
     assert "no card of Gatehouse" in json.dumps(card(asked))
