@@ -71,7 +71,7 @@ def _said(view: CauseView, rights: CauseRights) -> tuple[Line, ...]:
     may = [_MAY[option] for option in rights.may]
     may += ["ask for the undo"] if rights.undo else []
     if may:
-        lines.append(("You may ", Strong(either(tuple(may))), "."))
+        lines.append(("You may ", Strong(" or ".join((", ".join(may[:-1]), may[-1]) if len(may) > 1 else may)), "."))
     if rights.why_not:
         rule: Line = (" (rule ", Code(rights.rule), ")") if rights.rule else ()
         lines.append(("You cannot approve it: ", rights.why_not, *rule, "."))

@@ -75,7 +75,7 @@ def test_each_right_is_its_button(given: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("rights", "words"),
     [
-        ({"may": (Option.ASK, Option.APPROVE)}, ["You may ", "ask others to approve the fix, or approve"]),
+        ({"may": (Option.ASK, Option.APPROVE)}, ["You may ", "ask others to approve the fix or approve"]),
         ({"may": (Option.WITHDRAW,), "voted": Choice.APPROVE}, ["You have approved it.", "withdraw your vote"]),
         ({"voted": Choice.REJECT}, ["You have rejected it."]),
         ({"why_not": "who asks cannot approve", "rule": "prod: four eyes", "could": ("Bob", "Ann")},

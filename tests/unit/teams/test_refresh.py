@@ -47,7 +47,7 @@ async def test_a_refresh_shows_what_this_person_may_do_and_why_not_the_rest(worl
         card = channel.card()
         ann = (await channel.refresh(card, "ann"))["value"]
         assert {"gh.review", "gh.details"} <= set(verbs(ann))
-        assert "approve, reject, or take the request back" in text(ann)
+        assert "approve, reject or take the request back" in text(ann)
         assert "You cannot" not in text(ann)
         olga = (await channel.refresh(card, "olga"))["value"]
         assert "You cannot approve it: " in text(olga)
