@@ -39,13 +39,13 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=300)
 MARKUP = st.text("{}<>!@#&|*_~`:[]()\\-+1. \nDATEuabc;/\u202e\u200d\u0301\ud800😀", max_size=800)
 
 
-def found_in(texts: Iterable[str], judge: Judge) -> list[str]:
+def found_in(texts: Iterable[str], judge: Judge, *, brief: bool = True) -> list[str]:
     """What any of the validators says of any card made of any of the texts."""
     said: list[str] = []
     names: list[str] = []
     cases: list[tuple[str, dict[str, Any]]] = []
     for text in texts:
-        for made in every(text):
+        for made in every(text, brief=brief):
             who = f"{made.name} of {text[:80]!r}"
             for surface, payload in slack(made):
                 names.append(f"{who} as a {surface}")
@@ -88,7 +88,7 @@ def test_every_function_that_makes_a_card_is_judged() -> None:
 
 
 def test_every_card_passes_every_validator(judge: Judge) -> None:
-    assert found_in(["Bucket acme-invoices is public"], judge) == []
+    assert found_in(["Bucket acme-invoices is public"], judge, brief=False) == []
 
 
 def test_dangerous_text_passes_every_validator(judge: Judge) -> None:
@@ -98,14 +98,14 @@ def test_dangerous_text_passes_every_validator(judge: Judge) -> None:
 def test_any_unicode_passes_every_validator(judge: Judge) -> None:
     texts: list[str] = []
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(ANY_TEXT | MARKUP)
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(ANY_TEXT.filter(bool) | MARKUP)
     def collect(text: str) -> None:
         texts.append(text)
 
     collect()
-    assert len(texts) >= 6
-    assert found_in(texts, judge) == []  # some two thousand payloads, in one process
+    assert len(texts) >= 5
+    assert found_in(texts, judge) == []  # more than a thousand payloads, in one process
 
 
 def test_the_sdk_takes_every_block_unchanged() -> None:
