@@ -301,6 +301,12 @@ class PersonSettings(_Section):
     teams: str | None = Field(None, description="TENANT/OBJECT-ID of Entra")
     active: bool = Field(True, description="An inactive person decides nothing")
 
+    @field_validator("teams")
+    @classmethod
+    def _one_spelling(cls, value: str | None) -> str | None:
+        """Entra's ids mean the same in either case; accounts are compared in lower case."""
+        return value.lower() if value else value
+
 
 class GroupSettings(_Section):
     """A group of approvers: who is named here, and who is in the platform's own group, read freshly."""

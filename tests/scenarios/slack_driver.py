@@ -49,7 +49,7 @@ class SlackDriver:
     platform = "slack"
 
     def __init__(self, run: Run) -> None:
-        self._run, self._n = run, 0
+        self._run = run
         self.mine: dict[str, Shown] = {}
         self.pressed: set[str] = set()  # what was exercised: action.review, submit.review, command.freeze …
 
@@ -110,8 +110,7 @@ class SlackDriver:
     # --- acting ------------------------------------------------------------------------------------------------------
 
     def _ts(self) -> str:
-        self._n += 1
-        return f"1797.{self._n:06}"
+        return f"1797.{next(self._run.numbers):06}"
 
     def _user(self, person: Person) -> dict[str, Any]:
         return {"id": person.slack, "team_id": TEAM, "username": person.key, "name": person.key}

@@ -48,7 +48,7 @@ class TeamsDriver:
     platform = "teams"
 
     def __init__(self, run: Run) -> None:
-        self._run, self._n = run, 0
+        self._run = run
         self.mine: dict[str, Shown] = {}
         self.pressed: set[str] = set()
 
@@ -115,9 +115,9 @@ class TeamsDriver:
 
     def _activity(self, person: Person, kind: str, seen: Shown | None) -> dict[str, Any]:
         """What stands in every activity of this person, from where they are."""
-        self._n += 1
         made: dict[str, Any] = {
-            "type": kind, "id": f"{kind}-{self._n}", "channelId": "msteams", "serviceUrl": self._run.lab.service_url,
+            "type": kind, "id": f"{kind}-{next(self._run.numbers)}", "channelId": "msteams",
+            "serviceUrl": self._run.lab.service_url,
             "from": {"id": person.member, "name": person.name, "aadObjectId": person.teams},
             "recipient": {"id": f"28:{APP}", "name": "Gatehouse"},
             "conversation": {"conversationType": "personal", "id": person.chat, "tenantId": TENANT},

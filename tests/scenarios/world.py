@@ -7,12 +7,13 @@ copy of that, the same clock and the same ids, so that two runs differ only by w
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -554,6 +555,7 @@ class Run:
     lab: Lab
     services: Services
     http: TestClient[Any, Any]
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of deliveries
 
     @property
     def engine(self) -> Engine:

@@ -73,7 +73,7 @@ async def test_a_person_is_bound_by_tenant_and_user_id(kit):
     assert actor.principal.id == "ann"
     assert actor.groups == {"named", "staff", "approvers"}
     assert (await people.actor(slack("U1", "T2"))).principal.id.startswith("p-")
-    teams = await people.actor(PlatformIdentity(platform=Platform.TEAMS, tenant="TT", user="O1"))
+    teams = await people.actor(PlatformIdentity(platform=Platform.TEAMS, tenant="tt", user="o1"))
     assert teams.principal.id == "ann"
     assert not teams.standing.active  # bound, but nothing here can vouch for a Teams account
     assert teams.groups == frozenset()
