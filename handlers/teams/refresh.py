@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select
 
 from bot.domain.errors import GatehouseError
 from bot.domain.principals import Actor, Platform, PlatformIdentity
-from bot.domain.views import CauseView
+from bot.domain.views import CauseRights, CauseView
 from bot.engine import Engine
 from bot.store import teams as store
 from bot.store.plans import CAUSES
@@ -38,9 +38,18 @@ log = logging.getLogger(__name__)
 VERB = "gh.card"
 # What is opened as a dialog from a card of one's own, where the client has dialogs: the channel's card stays in view.
 DIALOGS = frozenset({"gh.review", "gh.undo", "gh.not_mine", "gh.snooze", "gh.details", "gh.why"})
-VIEWS, MADE = 256, 512  # causes, and cards of them, that are kept
+VIEWS, MADE = 256, 100  # causes that are kept, and cards of each
 FRESH = timedelta(seconds=60)  # however the revision stands
 _OWN = "29:" + "x" * 150  # as long as an id of Teams; the reader's own stands there in what is sent
+
+
+@dataclass(slots=True)
+class _Held:
+    """A cause, and the cards made of it by rights and dialogs: they go with it."""
+
+    at: datetime
+    view: CauseView
+    made: dict[tuple[CauseRights, frozenset[str]], adaptive.Json] = field(default_factory=dict)
 
 
 class Personal:
@@ -48,8 +57,7 @@ class Personal:
 
     def __init__(self, engine: Engine, deciders: Deciders | None = None) -> None:
         self._engine, self._deciders = engine, deciders
-        self._views: OrderedDict[str, tuple[datetime, CauseView]] = OrderedDict()
-        self._made: OrderedDict[Any, adaptive.Json] = OrderedDict()
+        self._views: OrderedDict[str, _Held] = OrderedDict()
 
     # --- what all see ------------------------------------------------------------------------------------------------
 
@@ -95,14 +103,14 @@ class Personal:
         actor = self._remembered(origin.tenant, origin.user)
         if actor is None or not self._engine.policy.may(actor, "review", None).allowed:
             return None
-        view = await self._view(cause_id)
-        rights, dialogs = await self._engine.rights.of(view, actor), _dialogs(origin)
-        key = (view.id, view.revision, rights, dialogs)
-        made = self._made.get(key)
+        held = await self._held(cause_id)
+        rights, dialogs = await self._engine.rights.of(held.view, actor), _dialogs(origin)
+        made = held.made.get((rights, dialogs))
         if made is None:
-            card = build.personal_card(view, rights)
-            made = adaptive.content(card, refresh=_refresh(view, (_OWN,)), dialogs=dialogs)
-            _keep(self._made, key, made, MADE)
+            card = build.personal_card(held.view, rights)
+            made = adaptive.content(card, refresh=_refresh(held.view, (_OWN,)), dialogs=dialogs)
+            if len(held.made) < MADE:
+                held.made[rights, dialogs] = made
         return {**made, "refresh": {**made["refresh"], "userIds": [origin.member]}}
 
     # --- the parts ---------------------------------------------------------------------------------------------------
@@ -110,15 +118,17 @@ class Personal:
     def _remembered(self, tenant: str, user: str) -> Actor | None:
         return self._engine.people.remembered(PlatformIdentity(platform=Platform.TEAMS, tenant=tenant, user=user))
 
-    async def _view(self, cause_id: str) -> CauseView:
+    async def _held(self, cause_id: str) -> _Held:
         """As it is now: kept while its revision stands."""
         now, held = self._engine.clock.now(), self._views.get(cause_id)
-        young = held is not None and now - held[0] < FRESH
-        if held is not None and young and await self._engine.db.read(_revision, cause_id) == held[1].revision:
-            return held[1]
-        view = await self._engine.board.cause(cause_id)
-        _keep(self._views, cause_id, (now, view), VIEWS)
-        return view
+        young = held is not None and now - held.at < FRESH
+        if held is not None and young and await self._engine.db.read(_revision, cause_id) == held.view.revision:
+            return held
+        held = self._views[cause_id] = _Held(now, await self._engine.board.cause(cause_id))
+        self._views.move_to_end(cause_id)
+        while len(self._views) > VIEWS:
+            self._views.popitem(last=False)
+        return held
 
 
 def _revision(conn: Connection, cause_id: str) -> int | None:
@@ -140,10 +150,3 @@ def _leads_on(card: Card) -> bool:
     """Whether anybody may have other buttons than these."""
     buttons = [button for part in card.body if isinstance(part, Buttons) for button in part.items]
     return any(button.action == "gh.actions" for button in buttons)
-
-
-def _keep(held: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
-    held[key] = value
-    held.move_to_end(key)
-    while len(held) > most:
-        held.popitem(last=False)

@@ -226,3 +226,18 @@ async def test_a_storm_of_refreshes_is_answered_from_memory(
         for person in world.approvers:
             assert (await channel.refresh(card, person))["statusCode"] == 200
         assert (len(made), len(views), world.directory.reads - standing) == (1, 1, 0)
+
+
+async def test_what_is_kept_goes_with_the_revision_and_is_not_older_than_a_minute(world: World) -> None:
+    async with channel_of(world, "olga", "ann") as channel:
+        await channel.show()
+        card = channel.card()
+        await channel.refresh(card, "ann")
+        await world.db.write(lambda conn: conn.exec_driver_sql("UPDATE causes SET title = 'Another title'"))
+        assert "Lamps are on" in text((await channel.refresh(card, "ann"))["value"])  # no revision: not yet
+        world.clock.pass_(seconds=refresh_module.FRESH.total_seconds())
+        assert "Another title" in text((await channel.refresh(card, "ann"))["value"])
+        await world.db.write(
+            lambda conn: conn.exec_driver_sql("UPDATE causes SET title = 'A third', revision = revision + 1")
+        )
+        assert "A third" in text((await channel.refresh(card, "ann"))["value"])  # at once
