@@ -58,6 +58,11 @@ class Refreshed:
     posted: bool
 
 
+def revision(conn: Connection, cause_id: str) -> int | None:
+    """Of what its card shows; None where there is no such cause."""
+    return conn.execute(select(CAUSES.c.revision).where(CAUSES.c.id == cause_id)).scalar()
+
+
 def get(conn: Connection, cause_id: str) -> Row[Any]:
     found = conn.execute(select(CAUSES).where(CAUSES.c.id == cause_id)).first()
     if found is None:

@@ -17,14 +17,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, select
-
 from bot.domain.errors import GatehouseError
 from bot.domain.principals import Actor, Platform, PlatformIdentity
 from bot.domain.views import CauseRights, CauseView
 from bot.engine import Engine
+from bot.store import causes
 from bot.store import teams as store
-from bot.store.plans import CAUSES
 from cards import adaptive, build
 from cards.model import Buttons, Card
 from cards.words import ids as ids_text
@@ -122,17 +120,13 @@ class Personal:
         """As it is now: kept while its revision stands."""
         now, held = self._engine.clock.now(), self._views.get(cause_id)
         young = held is not None and now - held.at < FRESH
-        if held is not None and young and await self._engine.db.read(_revision, cause_id) == held.view.revision:
+        if held is not None and young and await self._engine.db.read(causes.revision, cause_id) == held.view.revision:
             return held
         held = self._views[cause_id] = _Held(now, await self._engine.board.cause(cause_id))
         self._views.move_to_end(cause_id)
         while len(self._views) > VIEWS:
             self._views.popitem(last=False)
         return held
-
-
-def _revision(conn: Connection, cause_id: str) -> int | None:
-    return conn.execute(select(CAUSES.c.revision).where(CAUSES.c.id == cause_id)).scalar()
 
 
 def _refresh(view: CauseView, members: tuple[str, ...]) -> adaptive.Refresh:
