@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -309,6 +310,7 @@ def main() -> None:
     parser.add_argument("--profile", type=float, help="print every question above so many ms")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    logging.raiseExceptions = False  # the command line's handlers outlive the stream it was given
     if not (options.eval / "questions-dev.jsonl").exists():
         sys.exit(f"no evaluation set in {options.eval}; name its folder with --eval")
     for found in _measured(options):
