@@ -35,7 +35,7 @@ def long_prose(view: CauseView) -> list[Part]:
         Section(((said.risk,),), heading="In plain words"),
         Section(((said.root_cause,),), heading="Likely root cause"),
         Section(((said.exploitability,),), heading="How easy it is to use"),
-        Bullets(tuple((f"{at}. ", step) for at, step in enumerate(said.steps, 1)), heading="What to do"),
+        Section(tuple((f"{at}. ", step) for at, step in enumerate(said.steps, 1)), heading="What to do"),
     ]
     if said.duplicates:
         lines: tuple[Line, ...] = tuple((title, " ", Code(cause)) for cause, title in said.duplicates)
@@ -44,7 +44,7 @@ def long_prose(view: CauseView) -> list[Part]:
 
 
 def _by(said: NarrativeView) -> Small:
-    at: Line = (" ", When(said.at)) if said.at else ()
+    at: Line = (", ", When(said.at)) if said.at else ()
     return Small(("Written by ", said.model, *at, f" from the facts; {DECIDES_NOTHING}."))
 
 

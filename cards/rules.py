@@ -158,7 +158,7 @@ def new_rule_card() -> Card:
             Ask("tag", "Tag", placeholder="team=web", optional=True, max_length=200),
             Ask("hours", "Hours", hint="Only in this part of the day, UTC.", placeholder="22:00-06:00", optional=True,
                 max_length=11),
-            Choose("days", "For", tuple(OptionItem(d, f"{d} days") for d in DAYS), initial="14", many=True),
+            Choose("days", "For how long?", tuple(OptionItem(d, f"{d} days") for d in DAYS), initial="14", many=True),
             Choose("p1", "P1", (OptionItem("no", "P1 stays visible"),
                                 OptionItem("yes", "It may hide P1: two people must activate it")), initial="no",
                    many=True),

@@ -75,9 +75,9 @@ def pre_approve_card(draft: StandingDraft) -> Card:
     caps = [cap for cap in CAPS if cap <= draft.max_per_hour] or [draft.max_per_hour]
     days = [each for each in DAYS if each <= draft.max_days] or [draft.max_days]
     body += [
-        Choose("cap", "At most", tuple(OptionItem(str(cap), f"{count(cap, 'run')} an hour") for cap in caps),
+        Choose("cap", "At most how often?", tuple(OptionItem(str(cap), f"{count(cap, 'run')} an hour") for cap in caps),
                initial=str(caps[0]), many=True),
-        Choose("days", "For", tuple(OptionItem(str(each), count(each, "day")) for each in days),
+        Choose("days", "For how long?", tuple(OptionItem(str(each), count(each, "day")) for each in days),
                initial=str(days[0]), many=True),
         Ask("reason", "Why?", hint="Shown at every run and kept.", max_length=500),
     ]  # fmt: skip

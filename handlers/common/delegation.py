@@ -41,7 +41,8 @@ def form(known: Mapping[str, str]) -> Card:
         status=(f"They decide as you could, never more; you can take it back at any time.{more}",),
         body=(
             Choose("to", "Who votes in your stead?", options, many=True),
-            Choose("days", "For", tuple(OptionItem(each, f"{each} day{'s' if each != '1' else ''}") for each in DAYS),
+            Choose("days", "For how long?",
+                   tuple(OptionItem(each, f"{each} day{'s' if each != '1' else ''}") for each in DAYS),
                    initial="7", many=True),
             Choose("environment", "Environment", environments, initial=ANY, many=True),
             Ask("account", "Account", hint="Its id, patterns allowed.", optional=True, max_length=120),
