@@ -244,8 +244,8 @@ async def test_a_command_in_a_channel_is_answered_in_the_chat_alone(world: World
 
 
 @pytest.mark.parametrize("text", ["help", "findings critical", "finding f-1", "fix c-1", "why req-1", "mine", "home",
-                                  "delegations", "approvals", "freeze", "freeze prod", "unfreeze prod", "/gatehouse mine",
-                                  "nonsense", "fix", ""])  # fmt: skip
+                                  "delegations", "approvals", "freeze", "freeze prod", "unfreeze prod",
+                                  "/gatehouse mine", "@Gatehouse: mine", "nonsense", "fix", ""])  # fmt: skip
 async def test_every_command_answers_with_a_sound_card(world: World, text: str) -> None:
     if text.startswith("finding "):
         world.services.raises["finding"] = Denied("not yours", rule="team")
