@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .script import ANSWER, DIGEST, GLASS, About, Find, Home, Meanwhile, Press, Say, Scenario, Send, Thumb, Type, step
 
-INLINE = "Slack marks the input in the open dialog; Teams, which cannot, says the same in words"
+INLINE = "Slack marks the input in the open dialog; Teams shows the form again, the same words over the input"
 UNDER = "What is said in Teams stands above the card or list as it is now, since it replaces what was shown"
-HOME = "Slack has a Home tab, Teams a command of that name"
+HOME = "Slack has a Home tab, Teams a command and a button of that name"
 QUOTED = "A command of Slack is not seen in the channel, so its answer repeats the question; Teams shows what was typed"
 PREFACE = "Teams has opened a stream for the answer by then, and a stream needs a sentence"
 
@@ -32,7 +32,7 @@ DECISIONS = (
     ),
     Scenario(
         "quorum",
-        "Two approvers who type the number: a wrong one, a vote withdrawn, an old form, a repeated delivery.",
+        "Two approvers who type the number: a wrong one, a vote withdrawn, a repeated delivery.",
         (
             step("olivia", Press("review", "keys"), Send({"choice": "ask", "reason": "audit"}), says="You asked"),
             step("alice", Press("review", "keys"), Send({"choice": "approve", "confirm": "3"}),
@@ -166,6 +166,18 @@ READING = (
         {"payments": "fixed"},
     ),
     Scenario(
+        "many",
+        "More waits for approval than a page holds; one is decided from the second page.",
+        (
+            Meanwhile("ask", 14),
+            step("alice", Type("approvals"), Press("waiting"), Press("waiting", label="Next"),
+                 says="13 to 14 of 14", differs=HOME),
+            step("bob", Type("approvals"), Press("review"), Send({"choice": "reject", "reason": "not now"}),
+                 says="Rejected"),
+        ),
+        {},
+    ),
+    Scenario(
         "asking",
         "Questions alone and under a card, their check, more rows, a thumb up, a thumb down with a comment.",
         (
@@ -269,8 +281,7 @@ GOVERNING = (
             step("carol", Press("review", "bucket"), Send({"choice": "approve", "reason": "for Alice"}),
                  says="Approved"),
             step("alice", Type("delegations"), Press("revoke"), says="no longer votes", differs=UNDER),
-            step("bob", Type("delegate @olivia 1d later"),
-                 teams=(Type("delegate"), Send({"to": "olivia", "days": "1", "reason": "later"})),
+            step("bob", Type("delegate"), Send({"to": "olivia", "days": "1", "reason": "later"}),
                  says="Olivia Owens may vote in your stead", differs=UNDER),
             step("bob", Type("delegate"), Press("delegations"), only="teams", says="Olivia Owens for Bob Brown"),
             step("bob", Type("undelegate @olivia"), says="no longer votes in your stead", differs=UNDER),

@@ -59,15 +59,16 @@ KINDS: tuple[Kind, ...] = (
     Kind("Text of a model: helpful or not, why it says so", "buttons in the details",
          "buttons in the details; Teams' label for text of a model on the card",
          ("action.prose_good", "action.prose_bad", "action.prose_why")),
-    Kind("Vote in another's stead", "/gatehouse delegate @person …",
-         "by a mention in a channel, by a form in the 1:1 chat",
-         ("action.revoke", "command.delegate", "command.undelegate", "command.delegations"), (),
+    Kind("Vote in another's stead", "/gatehouse delegate @person …, or the form of delegate alone",
+         "by a mention in a channel, or the form",
+         ("action.revoke", "command.delegate", "command.undelegate", "command.delegations"), ("submit.gh.delegate",),
          ("submit.send_delegate", "action.delegations")),
     Kind("Freeze and unfreeze", "command", "command", ("command.freeze", "command.unfreeze")),
     Kind("Lists: findings, finding, mine, status, help", "only for this person", "in the 1:1 chat",
          ("action.page", "command.findings", "command.finding", "command.mine", "command.status", "command.help",
           "command.")),
-    Kind("What waits for my approval, alone", "only for this person", "in the 1:1 chat", ("command.approvals",)),
+    Kind("What waits for my approval, alone", "only for this person", "in the 1:1 chat",
+         ("command.approvals", "action.waiting")),
     Kind("fix ID", DIALOG, "in the 1:1 chat", ("command.fix",)),
     Kind("What waits for me", "Home tab", "the command home, a button, and after installing", (),
          ("event.app_home_opened",), ("command.home", "action.home")),
@@ -96,7 +97,6 @@ NOT_PRESSED: dict[str, dict[str, str]] = {
 NOT_SHOWN: dict[str, dict[str, str]] = {
     "slack": {
         "commands.help_card": "of Teams: Slack's is notices.help_card",
-        "delegation.form": "of Teams: in Slack people can be mentioned in every command",
         "personal.personal_card": "of Teams: Slack cannot show one message to each person differently",
         "personal.shared_card": "of Teams, for the same reason",
         "standing.standing_card": "shown by the command line alone",
@@ -137,7 +137,7 @@ def _named(scenario: Scenario) -> set[str]:
         for move in step.moves if isinstance(step, Step) else ():
             match move:
                 case Press():
-                    found.add(f"action.{move.verb}")
+                    found |= {f"action.{move.verb}", "action.actions"}  # of a card of everybody one's own is asked for
                 case Type():
                     found.add(f"command.{move.text.split(' ')[0]}")
                 case Say():

@@ -101,7 +101,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
-    """``what``: "minutes", "hours", "standings", "expire", "scan", "daily", "wake", "by hand"."""
+    """``what``: "minutes", "hours", "standings", "expire", "scan", "daily", "wake", "by hand" (somebody changes the
+    cloud), "ask" (for so many fixes)."""
 
     what: str
     number: float = 0

@@ -14,7 +14,7 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,8 @@ from sqlalchemy import Connection, select
 
 from bot.composition import build_engine, ingest_file
 from bot.delivery import Deliverer
-from bot.domain.principals import Platform
+from bot.domain.errors import GatehouseError
+from bot.domain.principals import Platform, PlatformIdentity
 from bot.engine import Engine
 from bot.intake.attention import Attention
 from bot.remediation.catalog import Catalog, builtin_catalog, write_operations
@@ -570,6 +571,21 @@ class Run:
         assert rows, f"no {kind} of {subject or 'anything'} stands in {platform}"
         return str(rows[0].channel), str(rows[0].message_id)
 
+    async def _ask(self, number: int) -> None:
+        """Carol asks for what can be fixed, without anybody seeing it: that is another scenario's."""
+        c, asked = plans.CAUSES.c, 0
+        query = select(c.id).where(c.playbook != "", c.state == "open").order_by(c.id)
+        who = PlatformIdentity(platform=Platform.SLACK, tenant=company_slack.TEAM, user=PEOPLE["carol"].slack)
+        actor = await self.engine.people.actor(who)
+        for row in await self.engine.db.read(_rows, query):
+            if asked == number:
+                return
+            with suppress(GatehouseError):  # the simulated AWS does not know every service in full
+                view = await self.engine.approvals.look(row.id, actor)
+                await self.engine.approvals.ask(view.plan.id, view.plan_hash, actor, "please", click=f"test:{asked}")
+                asked += 1
+        raise AssertionError(f"only {asked} fixes could be asked for")
+
     async def meanwhile(self, what: str, number: float) -> None:
         engine, clock = self.engine, self.services.clock
         match what:
@@ -583,6 +599,8 @@ class Run:
                 await engine.stewardship.wake_due()
             case "daily":
                 await Attention(engine.db, self.services.settings, clock, self.services.ids).tick()
+            case "ask":
+                await self._ask(int(number))
             case "by hand":
                 view = await engine.board.cause(self.lab.causes["keys"])
                 await asyncio.to_thread(self.lab.clouds.by_hand, view.resources[0].uid)
