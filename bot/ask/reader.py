@@ -223,7 +223,8 @@ class Reader:
             return mark.end - mark.start > 1 or after == ""
         if word == "that":
             return after == "" or (
-                before in {"is", "of", "list", "from", "split", "break", "show"} and after in _BEHIND_THAT
+                before in {"is", "of", "list", "from", "split", "break", "show", "down", "up", "out"}
+                and after in _BEHIND_THAT
             )
         if word in {"those", "these"} and after in {
             "of",
@@ -243,7 +244,7 @@ class Reader:
         if word in {"it", "its"} and any(m.kind == "uid" and m.end <= mark.start for m in found.marks):
             return False  # the finding that the question itself names
         if word == "it":
-            return after == "" or before in {"is", "of", "list", "split", "break", "show", "about"}
+            return after == "" or before in {"is", "of", "list", "split", "break", "show", "about", "down", "up", "out"}
         if word in {"ones", "the"} and mark.said.lower() in {"ones", "the ones"}:
             return not self._named(found, mark) and not any(m.kind in {"how"} for m in found.marks)
         if word in {"they", "them", "their"}:

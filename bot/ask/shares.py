@@ -12,6 +12,7 @@ _COPULA = frozenset(
      "sit", "sits", "affect", "affects", "fall", "falls", "live", "carry", "carries", "lack", "lacks", "got", "went",
      "had", "can", "could"]
 )  # fmt: skip
+_SAME_VERB = frozenset(["not", "do", "does", "did", "can", "could", "have", "has", "been", "never"])
 _A_SHARE = frozenset({"what", "which", "the", "a", "their", "its", "our"})
 
 
@@ -139,6 +140,8 @@ class Shares(States):
         main: list[int] = []
         for at in found:
             before = self._word(at - 1)
+            if before in _SAME_VERB and at - 1 > start:
+                continue  # "do not belong": said with the verb before
             goes_on = before in {"and", "or"} and bool(relative) and not main
             if before in {"that", "which", "who"}:
                 relative.append(at)

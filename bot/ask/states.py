@@ -15,6 +15,9 @@ _VAGUE = frozenset(
 )  # fmt: skip
 
 
+_FIXING = frozenset(["mttr", "median_ttr", "sla_rate"])
+
+
 class States(Filters):
     def _states(self) -> None:
         timed = any(mark.kind == "time" for mark in self.marks)
@@ -122,6 +125,9 @@ class States(Filters):
                 if verb is not None
                 else ""
             )
+            agent = verb is not None and (self._word(verb.end) == "by" or self._named_agent(verb))
+            if name == "found" and agent and any(m.kind == "measure" and m.values[0] in _FIXING for m in self.marks):
+                raise NotUnderstood(f"Resolved in {mark.data.said}, or reported then? Please say which.")
             if verb is not None and verb.negated and name in {"closed", "muted"} and not self._netted():
                 if verb.end <= mark.start:
                     raise NotUnderstood("Not closed at all, or closed at another time? Please say it another way.")
@@ -167,6 +173,10 @@ class States(Filters):
                 self.out.status.append("suppressed")
             elif one.kind == "new" and not any(s.verb == "found" for s in self.out.spans):
                 self.out.status.append("new")
+
+    def _named_agent(self, verb: Mark) -> bool:
+        """``that Wiz reports``: who, not when."""
+        return any(m.kind == "product" and m.end == verb.start for m in self.marks)
 
     def _past_tense(self) -> bool:
         return any(self._word(at) in {"were", "was"} for at in range(len(self.words))) or any(

@@ -15,6 +15,7 @@ _OPERATOR = r"[<>]=?|≥|≤|%|\+|&|,|;|:|\?|!|\.|/|\(|\)|="
 _TOKEN = re.compile(f"(?P<quoted>{_QUOTED})|(?P<clause>{_CLAUSE})|(?P<word>{_WORD})|(?P<op>{_OPERATOR})", re.IGNORECASE)
 _SHORT = {"n't": " not", "'re": " are", "'ve": " have", "'ll": " will", "'m": " am", "'d": " would"}
 _GOING_TO = re.compile(r"\b(?:(?:is|are|'re) (?:going|about|set|bound|likely) to|gonna)\b", re.IGNORECASE)
+_DOWN = re.compile(r"\b(break|split)\s+(that|it|them|this|those|these)\s+(down|up|out)\b", re.IGNORECASE)
 _EXPOSING = re.compile(
     r"\bexpos(?:e|es|ing)\b(?=.{0,60}\b(?:to (?:the )?(?:internet|web|world|outside)|publicly)\b)", re.I
 )
@@ -52,6 +53,7 @@ def tokens(question: str) -> list[Token]:
     text = re.sub(r"\b([Ww])on't\b", r"\1ill not", re.sub(r"\b([Cc])an't\b", r"\1an not", text))
     text = re.sub(r"\b[cC]annot\b", "can not", text)
     text = _EXPOSING.sub("with", _GOING_TO.sub("will", text))
+    text = _DOWN.sub(r"\1 \3 \2", text)
     text = re.sub(r"\b[wW]/o\b", "without", text)
     text = re.sub(r"\b[wW]/(?=\s|\w)", "with ", text)
     for short, long in _SHORT.items():
