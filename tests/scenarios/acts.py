@@ -188,6 +188,7 @@ READING = (
             step("carol", Say("open findings by owner"), Thumb(True), says="Thank you"),
             step("carol", Say("explain", under="bucket"), Thumb(False, "too short"), says="Thank you"),
             step("olivia", About("shop", "who decided?")),
+            step("carol", Say("how many criticals are open?", under="payments"), says="You asked"),
             step("carol", Say("how many findings are open?"), Press("ask_feedback", ANSWER, "Bad"),
                  Send({"comment": "I meant causes"}), says="Thank you"),
             step("bob", Say("why is this P1?", under="shop")),

@@ -96,8 +96,9 @@ class SlackDriver:
         return Shown("message", self._run.lab.slack.messages[channel, ts])
 
     def _heard(self, person: Person, log: list[dict[str, Any]]) -> Shown | None:
-        """The last thing this person was shown; in a thread everybody sees it."""
-        for each in reversed(log):
+        """The last thing this person was shown: directly, else wherever it was; in a thread everybody sees it."""
+        direct = [each for each in log if each["kind"] == "message" and each["channel"] == f"D{person.slack}"]
+        for each in reversed(direct or log):
             kind = each["kind"]
             if kind == "ephemeral":
                 assert each["user"] == person.slack

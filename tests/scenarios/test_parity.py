@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from .acts import SCENARIOS
 from .compare import Outcome
-from .runner import played, ways_of
-from .script import Scenario
+from .runner import play, played, ways_of
+from .script import Scenario, Send, Step
 from .world import Lab
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
@@ -48,3 +50,19 @@ async def test_the_same_comes_of_it_wherever_people_act(lab: Lab, scenario: Scen
         for place, said in one.posts["slack"].items():
             assert said == slack[place], (way, place, _first(said, slack[place]))
             assert said == teams[place], (way, place, _first(said, teams[place]))
+
+
+async def test_what_is_not_the_same_is_seen(lab: Lab) -> None:
+    """The comparison itself: another reason, another answer and another post are differences."""
+    one = await played(lab, SCENARIOS[0], "slack")
+    steps = list(SCENARIOS[0].steps)
+    first = steps[0]
+    assert isinstance(first, Step)
+    press, _ = first.moves
+    steps[0] = replace(first, moves=(press, Send({"choice": "ask", "reason": "another reason"})))
+    other = await play(lab, replace(SCENARIOS[0], steps=tuple(steps)), "teams")
+    found = " ".join(differences(one, other))
+    assert "approval_requests: {'reason': ('we need it closed', 'another reason')}" in found
+    assert "ledger: " in found
+    assert "what was told at step 1 in teams" in found
+    assert any(one.posts["slack"][place] != other.posts["teams"][place] for place in one.posts["slack"])

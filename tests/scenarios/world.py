@@ -202,7 +202,7 @@ class Tenant:
         if len(parts) == 3 and parts[1] == "members":
             return self._member(parts[2])
         if len(parts) == 2 and parts[1].startswith("pagedmembers"):
-            return web.json_response({"members": [self._said(each) for each in self.inside()]})
+            return web.json_response({"members": [self._said(each) for each in self.inside(parts[0])]})
         body = await request.json()
         if request.method == "POST" and not parts:
             if "activity" not in body:
@@ -227,9 +227,10 @@ class Tenant:
         self.log.append(kept)
         return number
 
-    def inside(self) -> list[Person]:
-        """Who is in every channel: those who belong to the company."""
-        return [each for each in PEOPLE.values() if not each.guest and each.member not in self.gone]
+    def inside(self, place: str) -> list[Person]:
+        """Who is in a channel: everybody of the company, and in one of them a guest."""
+        guests = place.startswith(channel_of("payments"))
+        return [each for each in PEOPLE.values() if (guests or not each.guest) and each.member not in self.gone]
 
     def _said(self, person: Person) -> dict[str, Any]:
         said = {
@@ -617,6 +618,10 @@ async def laboratory(folder: Path) -> AsyncIterator[Lab]:
     slack, tenant = Slack(), Tenant()
     await slack.start()
     slack.users = {person.slack: slack_user(person) for person in PEOPLE.values()}
+    inside = [person.slack for person in PEOPLE.values() if not person.guest]
+    slack.members = {each.id: [*inside, BOT_IN_SLACK] for each in company_slack.CHANNELS}
+    slack.members[company_slack.PAYMENTS.id].append(PEOPLE["oscar"].slack)
+    slack.users[BOT_IN_SLACK] = {"id": BOT_IN_SLACK, "team_id": company_slack.TEAM, "is_bot": True}
     slack.groups = {"S01APPROVERS": [PEOPLE[key].slack for key in ("alice", "bob", "oscar")]}
     async with SimulatedAws() as aws, tenant.serving() as service_url:
         with patch.dict(os.environ, cloud_environment(aws.endpoint)):

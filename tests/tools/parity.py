@@ -1,4 +1,4 @@
-"""Writes the tables of interactions in docs/platforms.md: ``python -m tests.tools.parity``. A test holds them current."""
+"""Writes the tables of docs/platforms.md: ``python -m tests.tools.parity``. A test holds them current."""
 
 from __future__ import annotations
 
