@@ -1,7 +1,7 @@
 """Questions about one thing (a cause, by its card or id), answered from the views that cards show. No model, no action.
 
 The intents are few and told by their words: why this priority, how to fix it, who decided, what would approving do,
-explain, and "fix it", which is answered with the way to the fix and never done here.
+who owns it, when it is due, explain, and "fix it", which is answered with the way to the fix and never done here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bot.domain.plans import Reversibility
 from bot.domain.principals import Actor
 from bot.domain.views import CauseView, FactLine, FindingView, PlanView, Stage
 
-Intent = Literal["fix", "how_fix", "why", "who", "what_would", "explain"]
+Intent = Literal["fix", "how_fix", "why", "who", "what_would", "owner", "due", "explain"]
 
 _IT = r"(?:it|this|that|these|those|them|the (?:finding|issue|problem|cause|bucket|fix|thing)|[cf]-[0-9a-z]{6,})"
 _PATTERNS: tuple[tuple[Intent, str], ...] = (
@@ -47,6 +47,18 @@ _PATTERNS: tuple[tuple[Intent, str], ...] = (
         "why",
         r"^(?:but |so |and )?why\W*$|\bwhy\b.{0,40}\b(?:p[1-4]|priority|urgent|important|critical|high|medium|low|"
         r"severity|act|attend)\b|^why (?:is|does|do|was) " + _IT + r"\b",
+    ),
+    (
+        "owner",
+        rf"\b(?:who|which team|what team) (?:owns|is responsible for|is accountable for|looks after) {_IT}\W*$"
+        rf"|\bwho(?:se|'s| is) (?:is |the owner of |responsible for |in charge of ){_IT}\W*$"
+        rf"|^(?:who(?:'s| is) the owner|owner|whose)\W*$|\bwho (?:is|'s) {_IT} (?:assigned to|owned by)\W*$",
+    ),
+    (
+        "due",
+        rf"\b(?:when|by when|until when) (?:is|must|should|does) {_IT}(?: be)? (?:due|fixed|done|expire)\W*$"
+        rf"|\b(?:how long|since when) (?:has|is) {_IT}(?: been)? (?:open|there|known)\W*$"
+        rf"|^(?:when is the )?deadline\W*$|\bis {_IT} (?:overdue|late|past due)\W*$",
     ),
     (
         "explain",
@@ -117,6 +129,10 @@ class About:
                 return _fix(view, order=intent == "fix")
             case "who":
                 return _who(view, habits)
+            case "owner":
+                return _owner(view)
+            case "due":
+                return _due(view, habits)
             case "explain":
                 return _explain(view)
             case "what_would":
@@ -196,6 +212,18 @@ def _who(view: CauseView, habits: Habits) -> Told:
     could = request.could if request is not None and not request.state.is_final else ()
     facts = (FactLine(label="Who could decide", value=", ".join(could)),) if could else ()
     return Told(text, view, facts, tuple(points))
+
+
+def _owner(view: CauseView) -> Told:
+    why = view.owner_reason or "no rule and no tag names an owner"
+    text = f"{view.owner} owns it ({why})." if view.owner and view.owner_reason else f"{view.owner} owns it."
+    return Told(text if view.owner else f"Nobody is known to own it: {why}.", view)
+
+
+def _due(view: CauseView, habits: Habits) -> Told:
+    text = f"It was first seen on {habits.day(view.first_seen)}"
+    text += f" and is due {habits.day(view.due)}." if view.due else "; no date is set for it."
+    return Told(text, view, (FactLine(label="Stage", value=view.stage.value),))
 
 
 def _explain(view: CauseView) -> Told:

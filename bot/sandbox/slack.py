@@ -53,6 +53,7 @@ class Member:
 class Channel:
     id: str
     name: str
+    guests: bool = False  # a guest sees only channels they were invited to
 
 
 OLIVIA = Member("U01OLIVIA", "olivia", "Olivia Owens", "owner: leads the payments team")
@@ -63,7 +64,7 @@ OSCAR = Member("U05OSCAR", "oscar", "Oscar Outside", "outsider: a guest from ano
 MEMBERS = (OLIVIA, ALICE, BOB, NORA, OSCAR)
 
 SECURITY = Channel("C01SECURITY", "security-alerts")
-PAYMENTS = Channel("C02PAYMENTS", "team-payments")
+PAYMENTS = Channel("C02PAYMENTS", "team-payments", guests=True)
 WEB = Channel("C03WEB", "team-web")
 PLATFORM = Channel("C04PLATFORM", "team-platform")
 CHANNELS = (SECURITY, PAYMENTS, WEB, PLATFORM)
@@ -83,7 +84,10 @@ async def install(cache: Path | None = None) -> Path:
 
 def workspace(members: Sequence[Member] = MEMBERS, channels: Sequence[Channel] = CHANNELS) -> dict[str, Any]:
     """The workspace's configuration."""
-    everyone = [*(m.id for m in members), BOT_USER]
+
+    def inside(channel: Channel) -> list[str]:
+        return [*(m.id for m in members if channel.guests or not m.guest), BOT_USER]
+
     return {
         "workspace": {"name": "Acme", "domain": "acme", "teamId": TEAM},
         "app": {
@@ -96,7 +100,7 @@ def workspace(members: Sequence[Member] = MEMBERS, channels: Sequence[Channel] =
             "mode": "socket",
         },
         "users": [{"id": m.id, "name": m.name, "real_name": m.real_name, "email": m.email} for m in members],
-        "channels": [{"id": c.id, "name": c.name, "members": everyone} for c in channels],
+        "channels": [{"id": c.id, "name": c.name, "members": inside(c)} for c in channels],
     }
 
 

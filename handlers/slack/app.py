@@ -321,5 +321,6 @@ def _on_change(desk: Desk) -> Callable[..., Awaitable[None]]:
             people.forget(Platform.SLACK, group=str(event.get("subteam_id") or ""))
         elif isinstance(user, dict) and user.get("id"):
             people.forget(Platform.SLACK, user=str(user["id"]))
+            desk.roster.forget(str(user["id"]))
 
     return on_change

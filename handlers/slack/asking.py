@@ -115,6 +115,8 @@ async def converse(
         "slack", origin.channel, origin.thread, private=direct, outside=outside, direct=direct, cause_id=cause
     )
     to = service.audience(actor, place)
+    if to.here and not direct and (why := await desk.roster.strangers(origin.channel, origin.team)):
+        to = replace(service.audience(actor, replace(place, private=True)), here=False, note=why)
     if to.here:
         await _answer(desk, origin, question, actor, place, to, asked=asked)
         return None

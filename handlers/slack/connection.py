@@ -28,8 +28,8 @@ PATH = "/slack/events"
 MAX_BODY = 1_000_000
 # What the methods we call need; manifest.yml asks for exactly these.
 SCOPES = frozenset(
-    {"app_mentions:read", "assistant:write", "chat:write", "commands", "channels:history", "files:write",
-     "groups:history", "im:history", "im:write", "usergroups:read", "users:read"}
+    {"app_mentions:read", "assistant:write", "chat:write", "channels:history", "channels:read", "commands",
+     "files:write", "groups:history", "groups:read", "im:history", "im:write", "usergroups:read", "users:read"}
 )  # fmt: skip
 
 

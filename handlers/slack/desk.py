@@ -42,6 +42,7 @@ from .habits import SlackHabits
 from .payloads import WORDS, Origin, text_id
 from .poster import open_direct
 from .replies import Abilities
+from .roster import SlackRoster
 from .web import call
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Desk:
         self._storing: asyncio.Task[None] | None = None
         self.abilities = Abilities()
         self.habits = SlackHabits(client, engine.clock)
+        self.roster = SlackRoster(client, engine.clock)
 
     # --- running work ------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class SlackDirectory:
         return Standing(
             active=not user.get("deleted", False),
             guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
-            external=_is_external(user, team) or who.tenant != team,
+            external=is_external(user, team) or who.tenant != team,
             bot=bool(user.get("is_bot") or user.get("is_workflow_bot") or who.user == SLACKBOT),
             checked_at=now,
         )
@@ -93,7 +93,7 @@ class SlackDirectory:
         return self._team
 
 
-def _is_external(user: dict[str, Any], team: str) -> bool:
+def is_external(user: dict[str, Any], team: str) -> bool:
     """Of another workspace (Slack Connect). On Enterprise Grid a user may belong to several workspaces of ours."""
     if user.get("is_stranger"):
         return True

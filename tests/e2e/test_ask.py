@@ -133,19 +133,35 @@ async def test_a_course_comes_as_a_picture(world: World, desk: Desk) -> None:
         await pane.screenshot(path=PICTURES / "slack-ask.png")
 
 
-async def test_under_a_card_the_card_is_what_is_asked_about_and_nothing_is_done(world: World, desk: Desk) -> None:
-    await desk.sit_down(slack.OLIVIA, slack.PAYMENTS)
-    await desk.says(CARD, "Open")
-    card = desk.card(CARD).first
-    await card.hover()
-    await card.locator(".msg-hover-btn").nth(1).click()
+async def under(desk: Desk, card: str, question: str) -> Locator:
+    """Ask in the thread of a card; the open thread."""
+    await desk.says(card, "Open")
+    shown = desk.card(card).first
+    await shown.hover()
+    await shown.locator(".msg-hover-btn").nth(1).click()
     pane = desk.page.locator(".thread-pane")
-    await pane.locator(".composer-input").fill("<@U0GATEHOUSE> fix it")
+    await pane.locator(".composer-input").fill(f"<@U0GATEHOUSE> {question}")
     await pane.locator(".composer-input").press("Enter")
+    return pane
+
+
+async def test_under_a_card_the_card_is_what_is_asked_about_and_nothing_is_done(world: World, desk: Desk) -> None:
+    card = "S3 bucket is not publicly listable"
+    await desk.sit_down(slack.OLIVIA, slack.WEB)
+    pane = await under(desk, card, "fix it")
     await expect(pane).to_contain_text("I change nothing by being asked", timeout=SOON)
     await expect(pane.get_by_role("button", name="Review fix")).to_have_count(2)
-    await desk.says(CARD, "Open")
+    await desk.says(card, "Open")
     assert await world.aws.calls(writes=True) == []
+
+
+async def test_where_a_guest_reads_along_the_answer_is_for_the_asker_alone(world: World, desk: Desk) -> None:
+    await desk.sit_down(slack.OLIVIA, slack.PAYMENTS)  # Oscar is in it
+    pane = await under(desk, CARD, "who owns it?")
+    await expect(pane).to_contain_text("I answered you directly. Guests are in this channel.", timeout=SOON)
+    told = [each["args"] for each in calls(world, "chat.postMessage") if "owns it" in each["args"].get("text", "")]
+    assert [each["channel"][0] for each in told] == ["D"]
+    assert told[0]["text"].startswith("Payments owns it")
 
 
 async def test_a_guest_is_refused(world: World, desk: Desk) -> None:

@@ -73,6 +73,14 @@ async def test_explain_says_what_where_whose_and_why_it_matters(cause: Any) -> N
     assert told.fixable
 
 
+async def test_whose_it_is_and_until_when_come_from_the_card(cause: Any) -> None:
+    assert (await tell(cause, "owner")).text.startswith("Payments owns it")
+    told = await tell(cause, "due")
+    view = await cause.board.cause("c-1")
+    assert f"{view.first_seen:%Y-%m-%d}" in told.text
+    assert (f"{view.due:%Y-%m-%d}" if view.due else "no date is set") in told.text
+
+
 async def test_who_decided_names_who_asked_who_voted_and_what_came_of_it(cause: Any) -> None:
     assert "Nobody has decided anything here yet" in (await tell(cause, "who")).text
     cause.plan()

@@ -78,8 +78,12 @@ class FakeSlack:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.wrong: list[str] = []
         self.fail: dict[str, list[tuple[int, dict[str, Any] | str, dict[str, str]]]] = defaultdict(list)
-        self.users: dict[str, dict[str, Any]] = {}
+        self.users: dict[str, dict[str, Any]] = {
+            ALICE: {"id": ALICE, "team_id": TEAM},
+            "U0BOT": {"id": "U0BOT", "team_id": TEAM, "is_bot": True},
+        }
         self.groups: dict[str, list[str]] = {}
+        self.members: dict[str, list[str]] = {}  # of a channel
         self.responses: list[dict[str, Any]] = []
         self._number = 0
         app = web.Application()
@@ -168,6 +172,11 @@ class FakeSlack:
                 return {"ok": True, "view": {"id": given.get("view_id") or f"V{self._number}"}}
             case "conversations.open":
                 return {"ok": True, "channel": {"id": f"D{given['users']}"}}
+            case "conversations.members":
+                members = self.members.get(given["channel"], [ALICE, "U0BOT"])
+                more = {"next_cursor": "b"} if len(members) > int(given.get("limit", 100)) else {"next_cursor": ""}
+                page = members[: int(given.get("limit", 100))]
+                return {"ok": True, "members": page, "response_metadata": more}
             case "users.info":
                 user = self.users.get(given["user"])
                 return {"ok": True, "user": user} if user else {"ok": False, "error": "user_not_found"}

@@ -435,6 +435,64 @@ async def test_a_channel_shared_with_another_company_is_told_nothing(world: Worl
     assert "1 finding" not in world.private
 
 
+GUEST, OTHER = "U09GUEST", "U09OTHER"
+READERS: dict[str, dict[str, Any]] = {
+    "a guest": {"is_restricted": True},
+    "a guest of one channel": {"is_ultra_restricted": True},
+    "another organisation": {"team_id": "T99"},
+    "nobody Slack knows": {"id": "U09SOMEBODYELSE"},
+}
+
+
+@pytest.mark.parametrize("who", READERS)
+async def test_a_channel_with_a_stranger_in_it_is_told_nothing(world: World, who: str) -> None:
+    seed(world, Severity.CRITICAL)
+    world.slack.members[CHANNEL] = [ALICE, GUEST, "U0BOT"]
+    world.slack.users[GUEST] = {"id": GUEST, "team_id": TEAM, **READERS[who]}
+    await say(world, "<@U0BOT> how many critical findings are open?", channel=CHANNEL)
+    assert world.slack.named("chat.startStream") == []
+    assert [p["channel"] for p in world.slack.named("chat.postMessage")] == [f"D{ALICE}"]
+    assert "1 finding" in world.slack.named("chat.postMessage")[0]["text"]
+    assert "I answered you directly" in world.private
+    assert "1 finding" not in world.private
+
+
+async def test_who_is_in_a_channel_is_read_anew_and_what_they_are_once_an_hour(world: World) -> None:
+    seed(world, Severity.CRITICAL)
+    world.slack.members[CHANNEL] = [ALICE, OTHER, "U0BOT"]
+    world.slack.users[OTHER] = {"id": OTHER, "team_id": TEAM}
+    for asked in (1, 2):
+        await say(world, "<@U0BOT> how many critical findings are open?", channel=CHANNEL)
+        assert len(world.slack.named("chat.startStream")) == asked
+    looked = [c["user"] for c in world.slack.named("users.info") if "include_locale" not in c]
+    assert looked.count(OTHER) == 1
+    world.slack.users[OTHER] |= {"is_restricted": True}  # … and Slack says so
+    await world.event({"type": "user_change", "user": {"id": OTHER}})
+    await say(world, "<@U0BOT> how many critical findings are open?", channel=CHANNEL)
+    assert len(world.slack.named("chat.startStream")) == 2
+    assert "Guests are in this channel" in world.private
+
+
+@pytest.mark.parametrize("count", [200, 1_200])
+async def test_a_crowd_nobody_knows_yet_is_told_nothing(world: World, count: int) -> None:
+    seed(world, Severity.CRITICAL)
+    crowd = [f"U08{n:04}" for n in range(count)]
+    world.slack.members[CHANNEL] = [ALICE, *crowd]
+    world.slack.users |= {user: {"id": user, "team_id": TEAM} for user in crowd}
+    for _ in range(1 + count // 60):
+        await say(world, "<@U0BOT> how many critical findings are open?", channel=CHANNEL)
+    assert (len(world.slack.named("chat.startStream")) > 0) is (count < 1_000)  # known after some questions, if ever
+    assert len(world.slack.named("chat.postMessage")) >= 3
+
+
+async def test_where_slack_does_not_say_who_reads_nothing_is_told(world: World) -> None:
+    seed(world, Severity.CRITICAL)
+    world.slack.fail["conversations.members"].append((200, {"ok": False, "error": "missing_scope"}, {}))
+    await say(world, "<@U0BOT> how many critical findings are open?", channel=CHANNEL)
+    assert world.slack.named("chat.startStream") == []
+    assert "does not say who reads" in world.private
+
+
 async def test_who_is_in_no_team_is_told_so(team_world: World) -> None:
     seed(team_world, Severity.CRITICAL)
     await say(team_world, "How many critical findings are open?")

@@ -31,6 +31,7 @@ NEEDS = {
     "conversations_open": {"im:write"},
     "conversations_history": {"channels:history", "groups:history", "im:history"},
     "conversations_replies": {"channels:history", "groups:history", "im:history"},
+    "conversations_members": {"channels:read", "groups:read"},
     "users_info": {"users:read"},
     "usergroups_users_list": {"usergroups:read"},
     "views_open": set[str](),

@@ -150,6 +150,7 @@ async def test_an_identity_of_another_workspace_is_external_whatever_slack_says(
 
 
 async def test_an_unknown_user_is_inactive_and_an_unclear_answer_raises(slack: FakeSlack) -> None:
+    slack.users.clear()
     assert not (await directory(slack, Clock()).standing(WHO)).active
     slack.users[ALICE] = {"id": "U_SOMEBODY_ELSE"}
     with pytest.raises(Refused):
