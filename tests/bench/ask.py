@@ -273,6 +273,9 @@ def _settle(db: Database) -> None:
     """What a database does by itself in its quiet hours."""
     if db.is_sqlite:
         db.write_sync(lambda conn: conn.execute(text("ANALYZE")))
+        with Path(str(db.url.database)).open("rb") as file:  # into the page cache, where a database in use is
+            while file.read(1 << 20):
+                pass
         return
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE"))
