@@ -164,6 +164,7 @@ READING = (
             Meanwhile("daily"),
         ),
         {"payments": "fixed"},
+        turns=False,
     ),
     Scenario(
         "many",
@@ -175,7 +176,7 @@ READING = (
             step("bob", Type("approvals"), Press("review"), Send({"choice": "reject", "reason": "not now"}),
                  says="Rejected"),
         ),
-        {},
+        turns=False,
     ),
     Scenario(
         "asking",
@@ -196,7 +197,7 @@ READING = (
             step("carol", Type("ask open findings by owner"), differs=QUOTED),
             step("oscar", Say("how many criticals are open?"), says="guests may not ask", differs=PREFACE),
         ),
-        {},
+        turns=False,
     ),
 )  # fmt: skip
 
@@ -270,7 +271,7 @@ GOVERNING = (
             step("carol", Press("details", "bucket"), Press("prose_good"), says="helpful"),
             step("bob", Press("details", "bucket"), Press("prose_bad"), says="helpful"),
         ),
-        {},
+        turns=False,
     ),
     Scenario(
         "stead",

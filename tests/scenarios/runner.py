@@ -20,8 +20,7 @@ WAYS: dict[str, Callable[[int], str]] = {
 
 
 def ways_of(scenario: Scenario) -> list[str]:
-    """Where little is decided, taking turns shows nothing more."""
-    return list(WAYS)[: 4 if scenario.ends else 2]
+    return list(WAYS)[: 4 if scenario.turns else 2]
 
 
 async def played(lab: Lab, scenario: Scenario, way: str) -> Outcome:

@@ -110,12 +110,14 @@ class Meanwhile:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``ends``: cause -> stage at the end, so that a scenario that does nothing cannot pass."""
+    """``ends``: cause -> stage at the end, so that a scenario that does nothing cannot pass. ``turns``: also played
+    with every step on the other platform; where little is decided, that shows nothing more."""
 
     name: str
     about: str
     steps: tuple[Step | Meanwhile, ...]
     ends: Mapping[str, str] = field(default_factory=dict)
+    turns: bool = True
 
 
 def step(who: str, *moves: Move, says: str = "", **more: Any) -> Step:

@@ -42,6 +42,7 @@ async def test_the_same_comes_of_it_wherever_people_act(lab: Lab, scenario: Scen
     one = made["slack"]
     ends = {cause: one.stages[cause] for cause in scenario.ends}
     assert ends == dict(scenario.ends)
+    assert (one.cloud != lab.clouds.begun) is ("fixed" in ends.values())
     for way, other in made.items():
         assert differences(one, other) == [], way
         # one state on all posts, and the two renderers say it in the same words

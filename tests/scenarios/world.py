@@ -43,6 +43,7 @@ from bot.store import model_calls, narratives, plans
 from bot.store.database import Database
 from bot.store.findings import FINDINGS
 from bot.store.outbox import POSTS
+from cards.lint_adaptive import activity_problems
 from connectors.aws import AwsClouds
 from handlers.slack.app import GatehouseApp, build_app
 from handlers.slack.connection import SlackConnection
@@ -187,6 +188,7 @@ class Tenant:
     def __init__(self) -> None:
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}
         self.log: list[dict[str, Any]] = []
+        self.wrong: list[str] = []
         self.number = 1_795_000
         self.answering = False
         self.gone: set[str] = set()  # members Teams no longer names
@@ -225,6 +227,7 @@ class Tenant:
         kept = {"place": place, "id": number, "root": root, "activity": activity, "answer": self.answering}
         self.messages[place, number] = kept
         self.log.append(kept)
+        self.wrong += activity_problems(activity)
         return number
 
     def inside(self, place: str) -> list[Person]:
@@ -463,7 +466,7 @@ class Lab:
             finally:
                 await services.close()
                 await asyncio.to_thread(self.clouds.restore)
-        assert self.slack.wrong == []
+        assert self.slack.wrong == self.tenant.wrong == []
 
 
 def _prose(conn: Connection, cause: str) -> None:
@@ -523,6 +526,10 @@ class Estate:
 
     def note(self) -> None:
         self._was = self._look()
+
+    @property
+    def begun(self) -> dict[Any, Any]:
+        return self._was
 
     def now(self) -> dict[Any, Any]:
         """At the end of a run."""
