@@ -246,26 +246,17 @@ def _age(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     return Mark("age", at, end + tail, "age_days", data=(plus or op, days, bool(status)))
 
 
+_LATE = (
+    *(phrase for entry in lexicon.ENTRIES if entry.kind == "overdue" for phrase in entry.phrases),
+    "over sla",
+    "behind",
+    "over the sla",
+)
+
+
 def _overdue_by(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     """overdue by more than N days; more than N days overdue; N days past due."""
-    late = (
-        "overdue",
-        "past due",
-        "late",
-        "past their sla",
-        "past its sla",
-        "past sla",
-        "past the sla",
-        "out of sla",
-        "over sla",
-        "past their due date",
-        "over their sla",
-        "past deadline",
-        "behind",
-        "beyond sla",
-        "over the sla",
-    )
-    head = _any(words, at, *late)
+    head = _any(words, at, *_LATE)
     if head:
         start = at + head + (_word(words, at + head) in {"by", "for", "since"})
         op, used = _bound(words, start)
@@ -283,7 +274,7 @@ def _overdue_by(words: Sequence[Token], at: int, now: datetime) -> Mark | None:
     if length is None:
         return None
     end = at + used + length[1]
-    tail = _any(words, end, *late)
+    tail = _any(words, end, *_LATE)
     if not tail or not (op or length[2]):
         return None
     return Mark("overdue_by", at, end + tail, "overdue_days", data=(length[2] or op, length[0]))

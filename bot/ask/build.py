@@ -85,6 +85,10 @@ def _possible(parsed: Parsed) -> None:
             raise NotUnderstood("I can follow the number of findings over time, not of other things.")
     if parsed.measure in _CLOSED_MEASURES and {"open", "new", "in_progress", "suppressed"} & set(parsed.status):
         raise NotUnderstood("Times to fix and SLA rates are of resolved findings. Which do you mean?")
+    if parsed.by and parsed.step:
+        raise NotUnderstood("By group, or over time? One at a time, please.")
+    if closed and parsed.kind == "list" and parsed.order in ("oldest", "newest"):
+        raise NotUnderstood("By when they were found, or closed? I only know the oldest and newest of open ones.")
     if parsed.kind == "count" and parsed.limit:
         raise NotUnderstood("How many of all, or a list of some? Please ask for one of them.")
 

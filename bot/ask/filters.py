@@ -7,6 +7,9 @@ from bot.ask.marks import FILTERS, LACKED, STATES, Elsewhere, Marks, NotUndersto
 from bot.ask.reading import Filter, Mark
 from bot.domain import posture as p
 
+_TOGETHER = "I am not sure which of these go together. Please ask for one after the other."
+_CROSSABLE = frozenset(["env", "provider", "account", "team", "severity", "type", "app"])
+
 
 class Filters(Marks):
     def _negations(self) -> None:
@@ -17,6 +20,8 @@ class Filters(Marks):
             if self._word(mark.start) == "minus" and any(m.kind == "net" for m in marks):
                 continue
             both = self._word(mark.start) in {"neither"}
+            if n and marks[n - 1].kind == "neg" and marks[n - 1].end == mark.start and self._word(mark.start) == "not":
+                raise NotUnderstood("Twice “not”? Please say it another way.")
             self._has_none(mark, n)
             if self._lacks(mark, n):
                 continue
@@ -80,7 +85,15 @@ class Filters(Marks):
 
     def _has_none(self, mark: Mark, n: int) -> None:
         """``teams with no open criticals``: who has none is not in what is stored, so it is asked back."""
-        if self._word(mark.end - 1) not in {"no", "without", "lack", "lacks", "lacking", "nothing"}:
+        had = self._word(mark.end - 1) == "not" and self._word(mark.end) in {
+            "have",
+            "has",
+            "own",
+            "owns",
+            "show",
+            "contain",
+        }
+        if not had and self._word(mark.end - 1) not in {"no", "without", "lack", "lacks", "lacking", "nothing"}:
             return
         named = [
             m for m in self.marks[:n] if m.kind in {"family", "spoken", "noun"} or m.dim in {"resource_type", "type"}
@@ -137,7 +150,10 @@ class Filters(Marks):
             and not set(one.values) <= set(same.values)
             and self._crossed(found, same, mark)
         ):
-            raise NotUnderstood("I am not sure which of these go together. Please ask for one after the other.")
+            raise NotUnderstood(_TOGETHER)
+        again = same is not None and bool(one.values) and set(one.values) < set(same.values)
+        if same is not None and again and not one.negated and same.key in _CROSSABLE and found[-1] is not same:
+            raise NotUnderstood(_TOGETHER)  # "of payments and growth, only criticals for growth"
         if same is not None and one.key in {"framework", "requirement"} and self._both(mark) and not one.negated:
             same = None  # a finding can count under both
         if same is not None and one.key in {"cve", "rule", "package", "requirement"} and self._both(mark):
@@ -159,11 +175,7 @@ class Filters(Marks):
     def _crossed(self, found: list[Filter], same: Filter, mark: Mark) -> bool:
         """``criticals in prod and highs in dev``: two values of one kind with something else between them."""
         position = next(n for n, each in enumerate(found) if each is same)
-        between = [
-            f
-            for f in found[position + 1 :]
-            if f.values and f.key in {"env", "provider", "account", "team", "severity", "type", "app"}
-        ]
+        between = [f for f in found[position + 1 :] if f.values and f.key in _CROSSABLE]
         before = next((m for m in reversed(self.marks) if m.end <= mark.start and m.kind not in {"filler"}), None)
         return bool(between) and before is not None and before.kind in {"and", "or"}
 
@@ -210,6 +222,8 @@ class Filters(Marks):
                 condition, values = p.Not(of=(p.Missing(field=mark.dim),)), ()
             case "overdue":
                 condition = p.Is(field="overdue")
+            case "late" | "intime" if mark.negated and not self._closing():
+                raise NotUnderstood("Of what was fixed, what was not late? Say “fixed in time”, or “open”.")
             case "late":
                 condition = p.Is(field="fixed_late")
             case "intime":
@@ -233,6 +247,9 @@ class Filters(Marks):
         dim = "resource_type" if mark.kind == "family" else "data_class" if mark.kind == "sensitive" else mark.dim
         key = dim or mark.kind
         return [*extra, Filter(key, condition, values, mark.negated, said=mark.said)]
+
+    def _closing(self) -> bool:
+        return any(m.kind in {"closed", "time"} for m in self.marks)
 
     def _number(self, mark: Mark) -> list[Filter]:
         if mark.kind == "due_in":

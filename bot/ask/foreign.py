@@ -11,7 +11,8 @@ import unicodedata
 
 # Headings, rules of a line, fences, tables, quotes, strike-through, comments: a document, not a question.
 _MARKUP = re.compile(
-    r"^[ \t]{0,3}#{1,6}\s(?!of\b)|^[ \t]*(?:-{3,}|\.{3,}|\*{3,}|={3,}|_{3,})[ \t]*$|^[ \t]*>|^[ \t]*\|.*\|[ \t]*$|"
+    r"^[ \t]{0,3}#{2,6}\s|\n[ \t]{0,3}#\s|^[ \t]{0,3}#\s[^\n]*\n|"
+    r"^[ \t]*(?:-{3,}|\.{3,}|\*{3,}|={3,}|_{3,})[ \t]*$|^[ \t]*>|^[ \t]*\|.*\|[ \t]*$|"
     r"```|~~|<!--|-->",
     re.MULTILINE,
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bot.ask.filters import Filters
-from bot.ask.marks import COUNTED, GROUPS, NotUnderstood
+from bot.ask.marks import COUNTED, FILTERS, GROUPS, NotUnderstood
 from bot.ask.reading import Filter, Mark
 from bot.domain import posture as p
+
+_BOUNDS = frozenset(["least", "than", "over", "exactly", "minimum", "maximum", "above", "below", "under"])
 
 
 class Grouping(Filters):
@@ -14,6 +16,19 @@ class Grouping(Filters):
         for n, mark in enumerate(marks):
             if mark.kind == "each":
                 noun = next((m for m in marks[n + 1 : n + 2] if m.kind == "noun" and self._near(mark, m)), None)
+                sorted_ = self._word(mark.start - 1) in {"sorted", "ordered", "sort", "order"}
+                if noun is not None and sorted_ and self._word(mark.start) == "by":
+                    noun.kind = "filler"  # the order changes nothing of what is listed
+                    self._take(mark)
+                    continue
+                thing = next((m for m in marks[n + 1 : n + 2] if m.start == mark.end), None)
+                if (
+                    noun is None
+                    and self._word(mark.start) in {"per", "each", "every"}
+                    and thing is not None
+                    and (thing.kind == "family" or thing.dim == "resource_type")
+                ):
+                    raise NotUnderstood(f"For each {thing.said} by itself? Ask for the top ones, or for one of them.")
                 after = next((m for m in marks if noun is not None and m.start >= noun.end), None)
                 if noun is not None and after is not None and self._valued(noun, after):
                     noun.kind = "filler"  # "by severity high"
@@ -40,26 +55,21 @@ class Grouping(Filters):
         for n, mark in enumerate(marks):
             if self.out.by or mark.kind != "noun" or mark.dim not in GROUPS or mark.kind == "filler":
                 continue
-            before = [m for m in marks[:n] if m.end <= mark.start]
-            lead = before[-1] if before else None
-            while (
-                lead is not None
-                and lead.kind in {"number", "most", "least", "value", "framework", "product", "status"}
-                and len(before) > 1
-            ):
+            before = [m for m in marks[:n] if m.end <= mark.start and m.kind != "filler"]
+            while before and self._qualifying(before[-1]):
                 before.pop()
-                lead = before[-1]
-            alone = {"value", "framework", "product", "status", "most", "least", "number"}
-            if lead is not None and lead.kind in alone and len(before) == 1:
-                before, lead = [], None
+            lead = before[-1] if before else None
             close = lead is not None and mark.start - lead.end <= 4
             asked = lead is not None and close and lead.kind in {"which", "top", "split", "list", "who"}
             if lead is not None and lead.kind == "list" and mark.dim == "resource":
                 asked = False
             if lead is not None and lead.kind == "which" and mark.dim == "resource" and not ranks:
                 asked = False  # which resources have X: a list
+            # "frameworks of the open criticals", "CVEs open in staging": what heads the sentence is what is wanted
+            several = self._word(mark.end - 1).endswith("s") and self._word(mark.start) not in {"status", "class"}
+            alone = several and not any(m.kind in {"how", "exists", "measure", "percent", "trend"} for m in marks)
             first = not before and (
-                ranks or self._word(mark.end) in {"with", "having", "that", "by", "ranked", "where"}
+                ranks or alone or self._word(mark.end) in {"with", "having", "that", "by", "ranked", "where"}
             )
             breakdown = any(m.kind == "split" for m in marks) and not any(
                 m.kind == "noun" and m.dim in GROUPS for m in marks[:n]
@@ -111,6 +121,16 @@ class Grouping(Filters):
             else:
                 raise NotUnderstood("The most of what? Say which: “which team has the most …”.")
         self._dedupe()
+
+    def _qualifying(self, mark: Mark) -> bool:
+        """What may stand before the noun that is grouped by, and says which of them: a value, a number, "most"."""
+        if mark.kind == "anystatus":
+            return self._word(mark.start) == "all" and mark.end - mark.start == 1
+        if mark.dim in {"severity", "type"} and self._word(mark.end - 1).endswith("s"):
+            return False  # "criticals of the apps": a thing of its own
+        return mark.kind in FILTERS - {"family", "rule", "uid"} or mark.kind in {
+            "number", "most", "least", "status", "mine", "dedupe",
+        }  # fmt: skip
 
     def _runs(self) -> list[list[Mark]]:
         """Values of one kind in a row, joined by and, or, a comma."""
@@ -211,6 +231,9 @@ class Grouping(Filters):
             ]
             first = min((m.start for m in (*nouns, *others)), default=-1)
             target = next((m for m in (*nouns, *others) if m.start == first), None)
+            if target is not None and target.dim == "type":  # "distinct vulnerable machines" are machines
+                thing = next((m for m in (*nouns, *others) if m.start == target.end), None)
+                target = thing if thing is not None and thing.dim not in {"finding", "problem"} else target
             plain = self._word(mark.start) in {"distinct", "unique", "different"}
             if (
                 target is None
@@ -220,7 +243,7 @@ class Grouping(Filters):
             ):
                 self.out.of = "problem"
             else:
-                self.out.of = COUNTED.get(target.dim, "resource")
+                self.out.of = COUNTED[target.dim] if target.kind == "noun" else "resource"  # distinct machines
 
     def _limits(self) -> None:
         orders = self._of("order")
@@ -239,6 +262,8 @@ class Grouping(Filters):
             around = [
                 m for m in (*tops, *orders, *ranks) if 0 <= mark.start - m.end <= 2 or 0 <= m.start - mark.end <= 2
             ]
+            if self._word(mark.start - 1) in _BOUNDS and mark.data:
+                raise NotUnderstood("I cannot choose by how many they have. Ask for the top ones instead.")
             which = [m for m in self.marks if m.kind in {"which", "list"} and 0 <= mark.start - m.end <= 2]
             ranked = self.out.by and self.out.order
             if (
@@ -255,6 +280,9 @@ class Grouping(Filters):
                     self.out.order = "most"
         for top in self._of("top"):
             self._take(top)
+            one = any(m.kind in {"uid", "found"} for m in self.marks if m.start == top.end or m.kind == "uid")
+            if not self.out.by and not self.out.limit and not orders and not one:
+                raise NotUnderstood(f"The {top.said} by what? Say “the oldest”, “the newest”, “the most overdue”.")
             if self.out.by and not self.out.order:
                 self.out.order = "most"
         left = self._of("number")

@@ -76,11 +76,12 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         """A word that means something and changed nothing is asked about, never left out."""
         if self.out.kind == "detail":
             return
+        counts = self.out.by or self.out.kind in {"count", "compare"} or self.out.measure == "percent"
         for mark in self._of("noun"):
             if mark.dim not in GROUPS or mark.dim in {"resource", self.out.by} or mark is self.group:
                 continue
             beside = any(m.dim == mark.dim and m is not mark and abs(m.start - mark.start) <= 4 for m in self.marks)
-            if not beside and COUNTED.get(mark.dim) != self.out.of:
+            if not beside and not (counts and COUNTED.get(mark.dim) == self.out.of):
                 raise NotUnderstood(f"What about the {mark.said}? Please say it another way.")
         if self.out.kind == "list" and not self.out.by and (split := self._of("split")):
             raise NotUnderstood(f"“{split[0].said}” by what? Say by team, by severity …")

@@ -36,6 +36,7 @@ _WHY = re.compile(
     re.IGNORECASE,
 )
 
+_PERSONS = frozenset(["he", "she", "him", "her", "his", "hers", "himself", "herself"])
 _BEHIND_THAT = frozenset(["by", "per", "in", "for", "to", "as", "only", "with", "from", "on", "down", "up", "into"])
 _ADVICE = re.compile(r"\b(?:should|shall) (?:i|we|they|you)\b|\bwhat can you do\b|\bwho are you\b", re.IGNORECASE)
 
@@ -131,6 +132,8 @@ class Reader:
                 raise NotUnderstood(f"I know no finding {said}.")
             if any(found.words[at].raw == said for at in found.left):
                 raise NotUnderstood(f"I know nothing called “{said}”.")
+        if any(token.word in _PERSONS and not token.quoted for token in found.words):
+            raise NotUnderstood("Whose findings do you mean? Please name the team.")
         if any(token.word in lexicon.ELSEWHERE and not token.quoted for token in found.words) and any(
             found.words[at].word in lexicon.ELSEWHERE for at in found.left
         ):

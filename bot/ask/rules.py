@@ -140,6 +140,8 @@ class Rules:
                 asked = set(self._types(mark))
                 if all(not rule.types or rule.types & asked for rule in chosen) or set(words) & shared:
                     mark.kind, mark.dim = "spoken", "resource_type"  # still says what is counted
+            elif mark.kind in {"muted", "closed", "found"} and set(words) & every and near_it:
+                found.marks.remove(mark)  # "accept TLS below 1.2"
             elif mark.kind == "neg" and negative and any(0 <= at - mark.end <= 3 for at in told):
                 found.marks.remove(mark)
             elif mark.kind == "age" and any("old" in rule.stems for rule in chosen):

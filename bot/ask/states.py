@@ -136,6 +136,11 @@ class States(Filters):
             vague = [self._word(at) for at in range(max(0, mark.start - 4), mark.start) if self._word(at) in _VAGUE]
             if not name and vague:
                 raise NotUnderstood(f"Does “{vague[-1]}” mean found, or closed? Please say which.")
+            unsettled = [m for m in statuses if m.end == mark.start and self._word(m.start) == "not"]
+            if not name and unsettled:
+                raise NotUnderstood(f"“{unsettled[0].said}” then or now? Say “found {mark.data.said} and still open”.")
+            if not name and self._past_tense() and not statuses and not self._netted() and not self.out.sides:
+                raise NotUnderstood(f"Found in {mark.data.said}, closed then, or open at its end? Please say which.")
             then = any(m.kind in {"overdue", "overdue_by", "due_in", "age"} for m in self.marks)
             if not name and then and self._past_tense() and not self._netted():
                 raise NotUnderstood("I know what is overdue now, not what was then. Found in that time, or closed?")
