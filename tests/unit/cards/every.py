@@ -54,7 +54,7 @@ from bot.domain.views import (
 )
 from bot.settings import OwnerSettings, RoutingSettings, Settings
 from cards import adaptive, attention, blockkit, build, found, plans, rules, welcome
-from cards.model import Ask, Button, Card
+from cards.model import Ask, Button, Card, Feedback, Grid
 from handlers.common import delegation, forms
 from handlers.teams.commands import help_card as teams_help
 from handlers.teams.refusals import headed
@@ -253,15 +253,17 @@ def every(text: str, *, brief: bool = False) -> list[Made]:
     ]  # fmt: skip
 
 
-def slack(made: Made) -> Iterator[tuple[str, dict[str, Any]]]:
-    """surface, payload: as a message, as a dialog, on the home page, whichever it can be."""
+def slack(made: Made, *, brief: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """surface, payload: as a message, as a dialog, on the home page, whichever it can be. ``brief``: as a dialog only
+    where that is made of other blocks than the message."""
     if made.home:
         yield "home", blockkit.home(made.card)
     elif made.form:
         yield "modal", blockkit.modal(made.card, callback_id="gh.x", submit="Send", title="Dialog")
     else:
         yield "message", blockkit.message(made.card)
-        yield "modal", blockkit.modal(made.card, callback_id="gh.show", title="Dialog")
+        if not brief or any(isinstance(part, Grid | Feedback) for part in made.card.body):
+            yield "modal", blockkit.modal(made.card, callback_id="gh.show", title="Dialog")
 
 
 def teams(made: Made) -> Iterator[dict[str, Any]]:

@@ -47,7 +47,7 @@ def found_in(texts: Iterable[str], judge: Judge, *, brief: bool = True) -> list[
     for text in texts:
         for made in every(text, brief=brief):
             who = f"{made.name} of {text[:80]!r}"
-            for surface, payload in slack(made):
+            for surface, payload in slack(made, brief=brief):
                 names.append(f"{who} as a {surface}")
                 cases.append((surface, payload))
                 ours = lint.problems(payload, surface)  # type: ignore[arg-type]
