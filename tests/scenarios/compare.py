@@ -18,9 +18,10 @@ from cards.build import cause_card
 from tests.unit.teams.world import TENANT
 
 from . import words
+from .people import PEOPLE, channel_of
 from .rows import LEFT_OUT, rows_of
 from .slack_driver import NAMES
-from .world import PEOPLE, Run, channel_of
+from .world import Run
 
 _NEXT = re.compile(r"What next ")  # a dialog of Teams closes with sentences, where a notice has headings
 _STRANGER = re.compile(r"\bp [0-9a-hj-km-np-tv-z]{16}\b")  # an account that is nobody's is called by its own id

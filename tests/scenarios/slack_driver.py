@@ -18,8 +18,9 @@ from handlers.slack.payloads import click_id
 from tests.unit.slack.fakes import SECRET
 
 from . import words
+from .people import PEOPLE, Person
 from .script import ANSWER, DIGEST, GLASS, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
-from .world import BOT_IN_SLACK, PEOPLE, Person, Run
+from .world import BOT_IN_SLACK, Run
 
 NAMES = {person.slack: person.name for person in PEOPLE.values() if person.known}
 TEAM = company_slack.TEAM

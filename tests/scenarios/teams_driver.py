@@ -15,8 +15,9 @@ from handlers.teams.payloads import origin_of
 from tests.unit.teams.world import APP, TENANT
 
 from . import words
+from .people import PEOPLE, Person
 from .script import ANSWER, DIGEST, GLASS, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
-from .world import PEOPLE, Person, Run
+from .world import Run
 
 US = {"type": "mention", "text": "<at>Gatehouse</at>", "mentioned": {"id": f"28:{APP}", "name": "Gatehouse"}}
 CARD = "application/vnd.microsoft.card.adaptive"

@@ -12,10 +12,11 @@ from bot.domain.principals import Platform
 from handlers.teams.payloads import origin_of
 from tests.unit.teams.world import APP, TENANT
 
+from .people import PEOPLE
 from .script import Press, Send, Type
 from .slack_driver import TEAM, SlackDriver
 from .teams_driver import TeamsDriver
-from .world import PEOPLE, Lab, Run
+from .world import Lab, Run
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 ALICE, NORA = PEOPLE["alice"], PEOPLE["nora"]
