@@ -1,4 +1,4 @@
-"""What stands at the edge: Slack, a tenant of Teams, the cloud as it was, a clock and ids that are the same in all runs."""
+"""What stands at the edge: Slack, a tenant of Teams, the cloud as it was; clock and ids that are alike in all runs."""
 
 from __future__ import annotations
 
