@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.sandbox.aws import DEV, PROD, SimulatedAws
 from cards.lint_adaptive import activity_problems
@@ -51,6 +52,11 @@ class Slack(FakeSlack):
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}
         self.log: list[dict[str, Any]] = []
         self.answering = False  # what is said now answers somebody
+
+    def client(self) -> AsyncWebClient:
+        made = super().client()
+        made.timeout = 60  # a busy machine is no difference between platforms
+        return made
 
     def _answer(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
         made = super()._answer(method, given)

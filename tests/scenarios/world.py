@@ -166,7 +166,7 @@ def wired(settings: Settings, slack: Slack, clock: StepClock, ids: Numbered, sha
         engine.db, engine.board, posters, clock, "w", ids, pace_seconds=0, rng=random.Random(1)  # type: ignore[arg-type]
     )  # fmt: skip
     app = build_app(engine, settings, client)
-    desk = TeamsDesk(engine, settings, side.wire, pace=0)
+    desk = TeamsDesk(engine, settings, side.wire, pace=0, patience=60)
     return Services(settings, engine, clock, ids, app, side, desk, deliverer)
 
 
