@@ -8,6 +8,7 @@ from bot.ask.reading import Filter, Mark
 from bot.domain import posture as p
 
 _BOUNDS = frozenset(["least", "than", "over", "exactly", "minimum", "maximum", "above", "below", "under"])
+_NO_HEAD = frozenset(["status", "class", "violations"])  # one status, one class; policy violations are findings
 
 
 class Grouping(Filters):
@@ -66,7 +67,7 @@ class Grouping(Filters):
             if lead is not None and lead.kind == "which" and mark.dim == "resource" and not ranks:
                 asked = False  # which resources have X: a list
             # "frameworks of the open criticals", "CVEs open in staging": what heads the sentence is what is wanted
-            several = self._word(mark.end - 1).endswith("s") and self._word(mark.start) not in {"status", "class"}
+            several = self._word(mark.end - 1).endswith("s") and self._word(mark.end - 1) not in _NO_HEAD
             alone = several and not any(m.kind in {"how", "exists", "measure", "percent", "trend"} for m in marks)
             first = not before and (
                 ranks or alone or self._word(mark.end) in {"with", "having", "that", "by", "ranked", "where"}

@@ -80,6 +80,8 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         for mark in self._of("noun"):
             if mark.dim not in GROUPS or mark.dim in {"resource", self.out.by} or mark is self.group:
                 continue
+            if self._word(mark.start) == "cloud" and any(m.start == mark.end for m in self.marks):
+                continue  # "cloud criticals": said of everything here
             beside = any(m.dim == mark.dim and m is not mark and abs(m.start - mark.start) <= 4 for m in self.marks)
             if not beside and not (counts and COUNTED.get(mark.dim) == self.out.of):
                 raise NotUnderstood(f"What about the {mark.said}? Please say it another way.")
