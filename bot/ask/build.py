@@ -89,6 +89,8 @@ def _possible(parsed: Parsed) -> None:
         raise NotUnderstood("By group, or over time? One at a time, please.")
     if closed and parsed.kind == "list" and parsed.order in ("oldest", "newest"):
         raise NotUnderstood("By when they were found, or closed? I only know the oldest and newest of open ones.")
+    if parsed.measure in ("avg_age", "median_age", "oldest_age") and closed:
+        raise NotUnderstood("Only open findings have an age. The time to fix, perhaps?")
     if parsed.kind == "count" and parsed.limit:
         raise NotUnderstood("How many of all, or a list of some? Please ask for one of them.")
 

@@ -11,6 +11,9 @@ _TOGETHER = "I am not sure which of these go together. Please ask for one after 
 _CROSSABLE = frozenset(["env", "provider", "account", "team", "severity", "type", "app"])
 
 
+_SINGLE = frozenset(["cve", "rule", "package", "requirement", "product"])  # a finding has one of them
+
+
 class Filters(Marks):
     def _negations(self) -> None:
         marks = self.marks
@@ -156,7 +159,8 @@ class Filters(Marks):
             raise NotUnderstood(_TOGETHER)  # "of payments and growth, only criticals for growth"
         if same is not None and one.key in {"framework", "requirement"} and self._both(mark) and not one.negated:
             same = None  # a finding can count under both
-        if same is not None and one.key in {"cve", "rule", "package", "requirement"} and self._both(mark):
+        on_one = one.key == "type" and any(m.kind == "family" or m.dim == "resource_type" for m in self.marks)
+        if same is not None and self._both(mark) and (one.key in _SINGLE or on_one):
             raise NotUnderstood("On the same thing at once? I can only take both together. Please ask one by one.")
         if same is not None and isinstance(same.condition, p.In | p.Not) and one.values and same.values:
             values = tuple(dict.fromkeys((*same.values, *one.values)))

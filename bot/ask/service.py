@@ -130,10 +130,7 @@ class Ask:
         return Asker(principal, person.team, person.role) if person is not None else Asker(principal)
 
     def rights(self, who: Asker) -> sql.Rights:
-        ask = self._settings.ask
-        if ask.visibility == "company" or who.role in ask.see_everything:
-            return sql.EVERYTHING
-        return sql.Rights(teams=frozenset({who.team} if who.team else ()))
+        return sql.rights_of(self._settings.ask, who.team, who.role)
 
     async def ask(
         self,

@@ -34,6 +34,10 @@ class Shares(States):
             }
             if self._word(mark.start) == "%" and not beside:
                 raise NotUnderstood("What shall “%” be of? Say “what percentage of … is …”.")
+            if self._word(mark.start) == "ratio" and any(
+                self._word(n) == "to" for n in range(mark.end, len(self.words))
+            ):
+                raise NotUnderstood("One against the other? Ask for both numbers, such as “prod vs dev”.")
             lead = self._word(mark.start - 1)
             first = mark.start == 0
             if (

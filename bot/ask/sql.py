@@ -33,7 +33,7 @@ from sqlalchemy.types import NullType
 
 from bot.domain import posture as p
 from bot.domain.findings import OPEN_STATUSES, FindingClass, Severity, SourceStatus, Status
-from bot.settings import SlaSettings
+from bot.settings import AskSettings, SlaSettings
 from bot.store.findings import CONTROL_SETS, FINDINGS, RESOURCES
 
 F: ReadOnlyColumnCollection[str, Column[Any]] = FINDINGS.c
@@ -66,6 +66,13 @@ class Rights:
 
 
 EVERYTHING = Rights(everything=True)
+
+
+def rights_of(ask: AskSettings, team: str | None, role: str) -> Rights:
+    """Of a person of this team with this role, wherever rows are shown."""
+    if ask.visibility == "company" or role in ask.see_everything:
+        return EVERYTHING
+    return Rights(teams=frozenset({team} if team else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,9 @@ class States(Filters):
                 raise NotUnderstood(f"“{unsettled[0].said}” then or now? Say “found {mark.data.said} and still open”.")
             if not name and self._past_tense() and not statuses and not self._netted() and not self.out.sides:
                 raise NotUnderstood(f"Found in {mark.data.said}, closed then, or open at its end? Please say which.")
+            led = next((m for m in self.marks if m.end == mark.start and m.kind in {"status", "overdue"}), None)
+            if not name and led is not None and self._word(mark.start) == "since":
+                raise NotUnderstood(f"“{led.said} since”: found since then, or before it and {led.said} all the time?")
             then = any(m.kind in {"overdue", "overdue_by", "due_in", "age"} for m in self.marks)
             if not name and then and self._past_tense() and not self._netted():
                 raise NotUnderstood("I know what is overdue now, not what was then. Found in that time, or closed?")
