@@ -86,6 +86,7 @@ class Turn:
     parsed: Parsed
     first: str | None = None  # label of the first row of a breakdown
     by: str = ""
+    missed: str = ""  # how a question since then ended that had no answer and did not refer to this one
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from bot.ask import phrase, run, second, sql, vocabulary
 from bot.ask.lists import MAX_ROWS
-from bot.ask.reader import Reader
+from bot.ask.reader import Reader, missed
 from bot.ask.reading import Outcome, Reading, Turn
 from bot.domain import posture as p
 from bot.domain.errors import BadInput
@@ -220,7 +220,8 @@ class Ask:
             reading = read(now)  # a course is counted by days in UTC
         took = 1000 * (perf_counter() - begun)
         if reading.outcome != "answered" or reading.query is None or reading.parsed is None:
-            return Answer(reading.outcome, phrase.plain(reading.said, 1000), now, read_ms=took), None
+            turn = missed(before, question, reading.outcome) if before is not None else None
+            return Answer(reading.outcome, phrase.plain(reading.said, 1000), now, read_ms=took), turn
         answer = self._run(conn, reading.query, who, now, past, words)
         answer.read_ms = took
         first = next((row["label"] for row in answer.rows[:1] if "label" in row), None)

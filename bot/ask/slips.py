@@ -7,7 +7,6 @@ slip of another, digits are never touched, and where two words are equally near 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from itertools import pairwise
 
 from rapidfuzz.distance import JaroWinkler
@@ -62,6 +61,8 @@ class Slips:
             for word in re.findall(r"[a-z]{4,}", rule.title.lower()):
                 self._content.setdefault(word, set()).add(word)
         self._small = {w for w in small if len(w) >= _SHORTEST and w.isalpha() and w not in self._content}
+        self._words = (*self._content, *self._small)
+        self._names = tuple(value for values in vocabulary.values.values() for value in values)
 
     def knows(self, word: str) -> bool:
         return word in self._content
@@ -95,15 +96,12 @@ class Slips:
             times_ = [c for c in near(word, times.UNITS) if c[0] == word[0]] if _leads(before) else []
             return times_[0] if len(times_) == 1 and len(word) >= _SHORTEST else None
         if len(word) < _SHORTEST:
-            return self._one(token, near(word, self._content) or near(word, self._names()), before, after)
-        slips = near(word, [*self._content, *self._small]) or near(word, self._names())
+            return self._one(token, near(word, tuple(self._content)) or near(word, self._names), before, after)
+        slips = near(word, self._words) or near(word, self._names)
         if before in _NAMED:  # where a name stands, a small word is meant only if its letters are swapped
             names = [c for c in slips if c not in self._small or sorted(c) == sorted(word)]
             slips = names or [c for c in slips if c in _USUAL and _rank(word, c) < 2]
         return self._one(token, slips, before, after)
-
-    def _names(self) -> Iterable[str]:
-        return (value for values in self._vocabulary.values.values() for value in values)
 
     def _one(self, token: Token, slips: list[str], before: str, after: str) -> str | None:
         """The word that was meant: letters swapped before one left out or put in before one changed."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rapidfuzz import process
 from rapidfuzz.distance import OSA
 from sqlalchemy import Connection, func, select
 
@@ -325,14 +326,13 @@ def near(word: str, choices: Iterable[str]) -> list[str]:
     allowed = 1 if length < 8 else 2
     best: list[str] = []
     nearest = allowed + 1
-    for choice in choices:
-        if abs(len(choice) - length) > allowed or len(choice) < 3:
+    pool = choices if isinstance(choices, Sequence) else list(choices)
+    for choice, distance, _ in process.extract(word, pool, scorer=OSA.distance, score_cutoff=allowed, limit=None):
+        shortest = min(length, len(choice))
+        if shortest < 3 or (shortest == 3 and (choice[0] != word[0] or length == len(choice))):
             continue
-        if min(length, len(choice)) == 3 and (choice[0] != word[0] or length == len(choice)):
-            continue
-        distance = OSA.distance(word, choice, score_cutoff=allowed)
         if distance < nearest:
-            best, nearest = [choice], distance
-        elif distance == nearest <= allowed:
+            best, nearest = [choice], int(distance)
+        elif distance == nearest <= allowed and choice not in best:
             best.append(choice)
     return best
