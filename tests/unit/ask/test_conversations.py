@@ -58,6 +58,27 @@ CONVERSATIONS: list[list[tuple[str, str]]] = [  # each turn, and a whole questio
         ("open highs in prod vs dev", "open highs in prod vs dev"),
         ("and criticals?", "open criticals in prod vs dev"),
     ],
+    [
+        ("which region has the most open highs?", "which region has the most open highs?"),
+        ("list the high ones there", "list the open highs in {first}"),
+        ("how many criticals there?", "how many open criticals in {first}?"),
+    ],
+    [
+        ("highs in Frankfurt", "highs in Frankfurt"),
+        ("what about mediums there", "mediums in Frankfurt"),
+    ],
+    [
+        (
+            "what percentage of open findings in prod is overdue?",
+            "what percentage of open findings in prod is overdue?",
+        ),
+        ("and in dev?", "what percentage of findings in dev is overdue?"),
+    ],
+    [
+        ("what percentage of open findings is critical?", "what percentage of open findings is critical?"),
+        ("and high?", "what percentage of open findings is high?"),
+        ("and in prod?", "what percentage of open findings in prod is high?"),
+    ],
 ]
 
 
@@ -94,6 +115,40 @@ async def test_a_question_that_was_not_answered_leaves_the_turn_before(bergland:
     after = await service.ask("and in prod?", Asker(), thread="one")
     wanted = await service.ask("how many open criticals in prod?", Asker())
     assert after.value == wanted.value
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        ("how many criticals are open?", "and how many there?"),
+        ("open findings by severity", "list the highs there"),
+        ("open findings by region", "list the highs there"),
+        ("what percentage of open findings in prod is overdue?", "and exposed?"),
+        ("what percentage of open findings in prod is overdue?", "list them"),
+    ],
+)
+async def test_a_follow_up_that_fits_nothing_before_is_asked_back(bergland: Database, turns: tuple[str, str]) -> None:
+    service = Ask(bergland, Settings(), _Clock())
+    assert (await service.ask(turns[0], Asker(), thread="one")).status == "answered"
+    assert (await service.ask(turns[1], Asker(), thread="one")).status == "clarify"
+
+
+async def test_what_refers_to_a_question_without_an_answer_is_asked_back(bergland: Database) -> None:
+    service = Ask(bergland, Settings(), _Clock())
+    assert (await service.ask("list the highs in Frankfurt", Asker(), thread="one")).status == "answered"
+    assert (await service.ask("how many laptops in Ireland?", Asker(), thread="one")).status == "out_of_scope"
+    for turn in ("count them", "and in prod?"):
+        assert (await service.ask(turn, Asker(), thread="one")).status == "clarify", turn
+    assert (await service.ask("how many highs are open in prod?", Asker(), thread="one")).status == "answered"
+    assert (await service.ask("list them", Asker(), thread="one")).status == "answered"
+
+
+async def test_those_stay_what_they_were_when_an_order_about_them_is_refused(bergland: Database) -> None:
+    service = Ask(bergland, Settings(), _Clock())
+    listed = await service.ask("list the highs in Frankfurt", Asker(), thread="one")
+    assert (await service.ask("close them all", Asker(), thread="one")).status == "refused"
+    counted = await service.ask("then just count them", Asker(), thread="one")
+    assert (counted.status, counted.value) == ("answered", listed.value)
 
 
 async def test_my_team_is_the_askers(bergland: Database) -> None:
