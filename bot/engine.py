@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.remediation.why import Whys
     from bot.reports.answers import Answers
     from bot.reports.board import Board
+    from bot.reports.sight import Sight
     from bot.settings import Settings
     from bot.store.database import Database
 
@@ -58,6 +59,12 @@ class Engine:
         if self._rights is None:
             self._rights = Rights(self.db, self.planner, self.policy, self.people, self.clock, self.ids)
         return self._rights
+
+    @property
+    def sight(self) -> Sight:
+        from bot.reports.sight import Sight
+
+        return Sight(self.db, self.settings, self.board, self.rights)
 
     @property
     def ask(self) -> Ask:

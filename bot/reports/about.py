@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sqlalchemy import ColumnElement
+
 from bot.domain.errors import GatehouseError
 from bot.domain.habits import PLAIN, Habits
 from bot.domain.plans import Reversibility
@@ -92,7 +94,7 @@ class Sight(Protocol):
 
     async def cause(self, cause_id: str) -> CauseView: ...
 
-    async def finding(self, finding_id: str) -> FindingView: ...
+    async def finding(self, finding_id: str, seen: ColumnElement[bool] | None = None) -> FindingView: ...
 
 
 class Look(Protocol):
@@ -115,9 +117,10 @@ class About:
     def __init__(self, board: Sight, approvals: Look) -> None:
         self._board, self._approvals = board, approvals
 
-    async def cause_of(self, wanted: str) -> str:
-        """The cause of an id of a cause or finding; "" where a finding has none. ``NotFound`` where there is none."""
-        return (await self._board.finding(wanted)).cause_id if wanted.startswith("f-") else wanted
+    async def cause_of(self, wanted: str, seen: ColumnElement[bool] | None = None) -> str:
+        """The cause of an id of a cause or finding; "" where a finding has none. ``NotFound`` where there is none among
+        the findings that are ``seen``."""
+        return (await self._board.finding(wanted, seen)).cause_id if wanted.startswith("f-") else wanted
 
     async def tell(self, intent: Intent, cause_id: str, actor: Actor, habits: Habits = PLAIN) -> Told:
         """Times are written as ``habits`` has them."""

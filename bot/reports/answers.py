@@ -22,12 +22,13 @@ from bot.ask import phrase
 from bot.ask.service import Answer, Ask, Asker
 from bot.domain import posture as p
 from bot.domain.answers import AnswerView, CheckView
-from bot.domain.errors import BadInput, Denied, NotFound
+from bot.domain.errors import BadInput, NotFound
 from bot.domain.habits import PLAIN, Habits
 from bot.domain.ids import Clock, IdSource, canonical
 from bot.domain.principals import Actor
 from bot.reports import suggest, tables
 from bot.reports.about import About, Intent, Told, intent_of, named_in
+from bot.reports.sight import require_member, unseen
 from bot.reports.turns import KEEP, StoredTurns, rights_key
 from bot.settings import Settings
 from bot.store import answers, posts
@@ -87,16 +88,7 @@ class Answers:
 
     def require(self, actor: Actor) -> None:
         """Raises ``Denied`` for whoever is no member of this company in good standing."""
-        standing = actor.standing
-        rules = (
-            (not standing.active, "guard-deactivated", standing.note or "the account is deactivated"),
-            (standing.bot, "guard-bot", "a bot asks no questions"),
-            (standing.external, "guard-external", "the account belongs to another organisation"),
-            (standing.guest, "guard-guest", "guests may not ask about the company's posture"),
-        )
-        for refused, rule, why in rules:
-            if refused:
-                raise Denied(why, rule=rule, mend="Ask a full member of this workspace.")
+        require_member(actor)
 
     def audience(self, actor: Actor, place: Place) -> Audience:
         """The asker's own rights where only the asker listens, or everybody may see everything; else the rights of
@@ -243,7 +235,8 @@ class Answers:
         """What "it" is: what the question names, else the card it was asked under, else what was talked about."""
         named = named_in(question)
         if named:
-            return await self._about.cause_of(named)
+            rights = self._ask.rights(who)
+            return await self._about.cause_of(named, None if rights.everything else rights.condition())
         if place.cause_id:
             return place.cause_id
         key = rights_key(self._ask.rights(who))
@@ -267,7 +260,7 @@ class Answers:
             return
         seen = p.PostureQuery(kind=p.Kind.COUNT, where=(p.In(field="cause", values=(cause_id,)),))
         if not (await self._ask.recompute(seen, who)).value:
-            raise NotFound(f"There is no cause {cause_id} that you may see.", mend="Ask its owners.")
+            raise unseen(cause_id)
 
     async def _carry(self, question: str, place: Place, who: Asker) -> None:
         """In a direct conversation a new thread goes on from the last one for a while, where it plainly is half a

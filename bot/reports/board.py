@@ -59,6 +59,7 @@ from bot.reports.cause_view import (
 from bot.reports.filters import FindingsFilter, parse_filters
 from bot.reports.glass import glasses, read_glass
 from bot.reports.names import members, owner_names, person
+from bot.reports.sight import causes_of, owners_of, require_member, seen_by
 from bot.settings import Settings
 from bot.store import controls
 from bot.store.database import Database
@@ -113,15 +114,15 @@ class Board:
     async def cause(self, cause_id: str) -> CauseView:
         return await self.db.read(lambda conn: read_cause(conn, self._reader, cause_id))
 
-    async def finding(self, finding_id: str) -> FindingView:
-        """By its id or the unique beginning of it."""
-        return await self.db.read(self._finding, finding_id.strip())
+    async def finding(self, finding_id: str, seen: ColumnElement[bool] | None = None) -> FindingView:
+        """By its id or the unique beginning of it, among the findings that are ``seen`` (None: all)."""
+        return await self.db.read(self._finding, finding_id.strip(), seen)
 
     async def person(self, principal_id: str) -> PersonRef:
         return await self.db.read(lambda conn: person(conn, self.settings, principal_id))
 
-    def _finding(self, conn: Connection, wanted: str) -> FindingView:
-        row = _find(conn, wanted)
+    def _finding(self, conn: Connection, wanted: str, seen: ColumnElement[bool] | None) -> FindingView:
+        row = _find(conn, wanted, seen)
         observed = select(OBSERVATIONS.c.doc, OBSERVATIONS.c.verdict, OBSERVATIONS.c.at).where(
             OBSERVATIONS.c.finding_id == row.id, OBSERVATIONS.c.content == row.content
         )
@@ -154,14 +155,17 @@ class Board:
         offset: int = 0,
         person: Actor | Principal | None = None,
     ) -> FindingsView:
-        """The most urgent first. ``person`` is who asks: needed for "mine"."""
+        """The most urgent first, of what ``person`` may see; None is the operator. ``Denied`` for guests."""
+        if isinstance(person, Actor):
+            require_member(person)
         wanted = self._for(filters or FindingsFilter(), person)
-        return await self.db.read(self._findings, wanted, limit, offset)
+        return await self.db.read(self._findings, wanted, limit, offset, seen_by(self.settings, person))
 
     async def all_open(
         self, filters: FindingsFilter | None = None, person: Actor | Principal | None = None
     ) -> list[dict[str, Any]]:
-        """Every finding the filter asks for (open ones by default) as plain JSON-able rows, the most urgent first."""
+        """Every finding the filter asks for (open ones by default) as plain JSON-able rows, the most urgent first: the
+        operator's list. ``person`` is whose "mine" is."""
         return await self.db.read(self._rows, self._for(filters or FindingsFilter(), person))
 
     def _for(self, filters: FindingsFilter, person: Actor | Principal | None) -> FindingsFilter:
@@ -173,13 +177,13 @@ class Board:
 
     def owners_of(self, person: Actor | Principal) -> tuple[str, ...]:
         """The owner ids that are this person or the person's team."""
-        who = person.principal if isinstance(person, Actor) else person
-        setting = self.settings.people.get(who.id)
-        return tuple(dict.fromkeys(o for o in (who.id, who.team, setting.team if setting else None) if o))
+        return owners_of(self.settings, person)
 
-    def _findings(self, conn: Connection, filters: FindingsFilter, limit: int, offset: int) -> FindingsView:
-        total = conn.execute(count_question(filters)).scalar_one()
-        rows = conn.execute(list_question(filters, limit, offset)).all()
+    def _findings(
+        self, conn: Connection, filters: FindingsFilter, limit: int, offset: int, seen: ColumnElement[bool] | None
+    ) -> FindingsView:
+        total = conn.execute(count_question(filters, seen)).scalar_one()
+        rows = conn.execute(list_question(filters, limit, offset, seen)).all()
         owners = owner_names(conn, self.settings, {r.owner for r in rows})
         lines = tuple(
             FindingLine(
@@ -293,7 +297,7 @@ class Board:
             asked=tuple(read_requests(conn, self._reader, mine_asked)),
             mine=self._cause_lines(conn, rows),
             mine_total=conn.execute(select(func.count()).select_from(CAUSES).where(owned)).scalar_one(),
-            status=self._status(conn),
+            status=self._status(conn, who),
         )
 
     def _may_decide(self, conn: Connection, who: Actor | Principal, request: RequestView) -> bool:
@@ -332,37 +336,58 @@ class Board:
         """The daily message of ``platform:channel``."""
         return await self.db.read(lambda conn: attention.daily(conn, self.settings, address, since, until))
 
-    async def status(self) -> StatusView:
-        return await self.db.read(self._status)
+    async def status(self, person: Actor | Principal | None = None) -> StatusView:
+        """How Gatehouse is doing, with the numbers of what ``person`` may see; None is the operator."""
+        return await self.db.read(self._status, person)
 
-    def _status(self, conn: Connection) -> StatusView:
+    def _status(self, conn: Connection, who: Actor | Principal | None = None) -> StatusView:
         f, c, o = FINDINGS.c, CAUSES.c, OUTBOX.c
+        seen = seen_by(self.settings, who)
+        shown = causes_of(seen, self.settings, who) if seen is not None and who is not None else None
+        its = None if shown is None else select(c.id).where(shown)
         severities = conn.execute(
-            select(f.severity, func.count()).where(f.status.in_(OPEN)).group_by(f.severity).order_by(f.severity.desc())
+            select(f.severity, func.count())
+            .where(*_both(f.status.in_(OPEN), seen))
+            .group_by(f.severity)
+            .order_by(f.severity.desc())
         ).all()
         priorities = conn.execute(
-            select(c.priority, func.count()).where(c.state == "open").group_by(c.priority).order_by(c.priority)
+            select(c.priority, func.count())
+            .where(*_both(c.state == "open", shown))
+            .group_by(c.priority)
+            .order_by(c.priority)
         ).all()
+        pending, running = REQUESTS.c.state == RequestState.PENDING, EXECUTIONS.c.state.in_([str(s) for s in RUNNING])
+        reviews, now = controls.open_reviews(conn), self.clock.now()
+        if its is not None:
+            pending, running = (
+                and_(pending, REQUESTS.c.cause_id.in_(its)),
+                and_(running, EXECUTIONS.c.cause_id.in_(its)),
+            )
+            broken = its.where(c.id.in_({each.cause_id for each in reviews}))
+            ours = set(conn.execute(broken).scalars())
+            reviews = [each for each in reviews if each.cause_id in ours]
         unsent = select(o.state, func.count()).where(o.state.in_(["queued", "sending", "dead", "unknown"]))
         states: dict[str, int] = {row[0]: row[1] for row in conn.execute(unsent.group_by(o.state))}
         head = conn.execute(select(LEDGER.c.seq, LEDGER.c.hash).order_by(LEDGER.c.seq.desc()).limit(1)).first()
         return StatusView(
-            at=self.clock.now(),
+            at=now,
             open_findings=tuple((Severity(s), n) for s, n in severities),
             open_causes=tuple((Priority(p), n) for p, n in priorities),
-            waiting_requests=_count(conn, REQUESTS, REQUESTS.c.state == RequestState.PENDING),
-            running=_count(conn, EXECUTIONS, EXECUTIONS.c.state.in_([str(s) for s in RUNNING])),
-            held_in_digests=_count(conn, CAUSES, held()),
+            waiting_requests=_count(conn, REQUESTS, pending),
+            running=_count(conn, EXECUTIONS, running),
+            held_in_digests=_count(conn, CAUSES, and_(*_both(held(), shown))),
             outbox_waiting=states.get("queued", 0) + states.get("sending", 0),
             outbox_dead=states.get("dead", 0) + states.get("unknown", 0),
             sources=self._sources(conn),
             ledger_records=head.seq if head else 0,
             ledger_head=head.hash if head else "",
-            attention=attention.attention(conn, self.settings, self.clock.now()),
-            glasses=tuple(glasses(conn, self.settings, controls.open_reviews(conn), self.clock.now())),
-            feeds=feeds(conn, self.settings, self.clock.now()),
-            routes=route_rates(conn, self.clock.now()),
-            model=model_state(conn, self.settings.model, self.clock.now())["said"],
+            # Figures of the whole company, by owner and by rule, are for who sees the whole company.
+            attention=attention.attention(conn, self.settings, now) if seen is None else None,
+            glasses=tuple(glasses(conn, self.settings, reviews, now)),
+            feeds=feeds(conn, self.settings, now),
+            routes=route_rates(conn, now) if seen is None else (),
+            model=model_state(conn, self.settings.model, now)["said"],
         )
 
     def _sources(self, conn: Connection) -> tuple[SourceHealth, ...]:
@@ -393,12 +418,17 @@ class Board:
 # --- questions, named so that a test can look at their query plans ----------------------------------------------------
 
 
-def count_question(filters: FindingsFilter) -> Any:
-    return select(func.count()).select_from(FINDINGS).where(filters.where())
+def count_question(filters: FindingsFilter, seen: ColumnElement[bool] | None = None) -> Any:
+    return select(func.count()).select_from(FINDINGS).where(*_both(filters.where(), seen))
 
 
-def list_question(filters: FindingsFilter, limit: int, offset: int) -> Any:
-    return select(FINDINGS).where(filters.where()).order_by(*URGENCY).limit(limit).offset(offset)
+def list_question(filters: FindingsFilter, limit: int, offset: int, seen: ColumnElement[bool] | None = None) -> Any:
+    found = select(FINDINGS).where(*_both(filters.where(), seen))
+    return found.order_by(*URGENCY).limit(limit).offset(offset)
+
+
+def _both(where: ColumnElement[bool], seen: ColumnElement[bool] | None) -> tuple[ColumnElement[bool], ...]:
+    return (where,) if seen is None else (where, seen)
 
 
 def held(address: str = "") -> ColumnElement[bool]:
@@ -437,22 +467,22 @@ def _causes_where(conn: Connection, table: Any, rows: Sequence[Row[Any]], states
     return set(conn.execute(question).scalars())
 
 
-def _find(conn: Connection, wanted: str) -> Row[Any]:
-    """The finding with this id, or the only one whose id begins so."""
+def _find(conn: Connection, wanted: str, seen: ColumnElement[bool] | None) -> Row[Any]:
+    """The finding with this id, or the only one whose id begins so; nothing is said of what is not ``seen``."""
     c = FINDINGS.c
     start = wanted if wanted.startswith("f-") else f"f-{wanted}"
-    exact = conn.execute(select(FINDINGS).where(c.id.in_([wanted, start]))).first()
+    exact = conn.execute(select(FINDINGS).where(*_both(c.id.in_([wanted, start]), seen))).first()
     if exact is not None:
         return exact
     if len(start) > 3:
-        question = select(FINDINGS).where(c.id.startswith(start, autoescape=True)).order_by(c.id).limit(4)
-        near = conn.execute(question).all()
+        begins = _both(c.id.startswith(start, autoescape=True), seen)
+        near = conn.execute(select(FINDINGS).where(*begins).order_by(c.id).limit(4)).all()
         if len(near) == 1:
             return near[0]
         if near:
             some = ", ".join(row.id for row in near[:3])
             raise NotFound(f"More than one finding begins with {wanted[:40]}: {some}.", mend="Give more of the id.")
-    like = select(c.id).where(c.id.startswith(start[:4], autoescape=True)).order_by(c.id).limit(50)
+    like = select(c.id).where(*_both(c.id.startswith(start[:4], autoescape=True), seen)).order_by(c.id).limit(50)
     close = get_close_matches(start, list(conn.execute(like).scalars()), 1) if len(start) >= 4 else []
     mend = f"Did you mean {close[0]}?" if close else "Ask for findings to see the ids of what is open."
     raise NotFound(f"There is no finding {wanted[:40]}.", mend=mend)

@@ -312,7 +312,7 @@ class Services:
         self._said("cause", cause_id)
         return cause_view(id=cause_id)
 
-    async def finding(self, finding_id: str) -> Any:
+    async def finding(self, finding_id: str, seen: Any = None) -> Any:
         self._said("finding", finding_id)
         return SimpleNamespace(cause_id="c-of-finding")
 
@@ -378,7 +378,7 @@ class Services:
             status=await self.status(),
         )
 
-    async def status(self) -> StatusView:
+    async def status(self, person: Any = None) -> StatusView:
         return StatusView(
             at=NOW,
             open_findings=(),
