@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from bot.store.outbox import POSTS
 from cards.build import cause_card
 from tests.unit.teams.world import TENANT
 
@@ -121,6 +122,27 @@ def posts(run: Run, names: Names) -> dict[str, dict[str, list[str]]]:
             content = kept["activity"]["attachments"][0]["content"]
             _add(found["teams"], places[place], words.of_teams(content, buttons=False), names)
     return found
+
+
+async def one_state(run: Run) -> None:
+    """Between two steps, too, every post of a cause says the same on both platforms."""
+    p = POSTS.c
+    query = select(p.subject, p.platform, p.channel, p.message_id).where(p.kind == "cause").order_by(p.posted_at, p.id)
+    rows = await run.engine.db.read(lambda conn: list(conn.execute(query)))
+    held: dict[tuple[str, str], dict[str, Any]] = {}
+    stores = {"slack": run.lab.slack.messages, "teams": run.lab.tenant.messages}
+    for row in rows:
+        channel = {channel_of(name): name for name in _CHANNELS.values()} | _CHANNELS
+        message = stores[row.platform][row.channel, row.message_id]
+        held.setdefault((row.subject, channel[row.channel]), {})[row.platform] = message
+    for (cause, place), both in held.items():
+        seen, before = tuple(both.values()), run.agreed.get((cause, place), ())
+        if len(seen) == len(before) and all(a is b for a, b in zip(seen, before, strict=True)):
+            continue  # neither was changed since
+        run.agreed[cause, place] = seen
+        assert len(both) == 2, (cause, place, list(both))
+        teams = words.of_teams(both["teams"]["activity"]["attachments"][0]["content"], buttons=False)
+        assert words.of_slack(both["slack"], NAMES, buttons=False) == teams, (cause, place)
 
 
 def spoken(said: list[str], names: Names) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .compare import Names, Outcome, outcome, spoken
+from .compare import Names, Outcome, one_state, outcome, spoken
 from .script import Meanwhile, Scenario, Step
 from .slack_driver import SlackDriver
 from .teams_driver import TeamsDriver
@@ -57,6 +57,7 @@ async def play(lab: Lab, scenario: Scenario, way: str) -> Outcome:
                 heard.append((platform, step.says.split() if step.differs else said))
             run.services.clock.pass_(seconds=30)
             await run.services.settle()
+            await one_state(run)
         made = await outcome(run)
         names = Names()
         made.heard = [(platform, spoken(said, names)) for platform, said in heard]

@@ -324,6 +324,7 @@ class Run:
     lab: Lab
     services: Services
     http: TestClient[Any, Any]
+    agreed: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)  # posts that were found to agree
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # of deliveries
 
     @property
