@@ -21,6 +21,19 @@ LEFT_OUT = {
     "answers.thread": "the place of a conversation",
     "conversations": "what a place was talking about, by the place's own id",
 }
+# What is made alike before it is compared (compare.py, words.py) -> why.
+ALIKE = {
+    "accounts": "a person's ids on either platform are that person",
+    "platform and click in records": "through which account and delivery it came, kept on purpose",
+    "request ids, ids of strangers": "made from the click or the account",
+    "outbox.platform of direct words": "a private word goes to the account through which the person acts",
+    "posts of answers": "which message an answer is, is kept where Teams itself asks what people think of it",
+    "the word Gatehouse": "commands are called by it: /gatehouse, @Gatehouse or not at all",
+    "“What next”": "a dialog of Teams closes with sentences, where a notice has headings",
+    "signs": "look-alikes stand for what would be markup on one platform: words alone are compared",
+    "buttons of a cause's post": "Teams shows those that decide on one's own card",
+    "the head of the ledger, where it is told": "as ledger.hash",
+}
 
 
 def rows_of(conn: Connection) -> dict[str, list[Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.scenarios.acts import SCENARIOS
 from tests.scenarios.kinds import KINDS, NOT_PRESSED, NOT_SHOWN, scenarios_of
-from tests.scenarios.rows import LEFT_OUT
+from tests.scenarios.rows import ALIKE, LEFT_OUT
 from tests.scenarios.script import Step
 
 DOC = Path(__file__).parents[2] / "docs" / "platforms.md"
@@ -49,6 +49,8 @@ def _differences() -> Iterable[str]:
             yield f"| `{name}` is not shown | {platform.title()} | {reason} |"
     for name, reason in LEFT_OUT.items():
         yield f"| `{name}` is not compared | | {reason} |"
+    for name, reason in ALIKE.items():
+        yield f"| {name} | | {reason} |"
 
 
 def document(text: str) -> str:
