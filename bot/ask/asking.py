@@ -61,12 +61,24 @@ class Asking(Marks):
             out.kind = "count"
         elif "list" in kinds:
             out.kind = "list"
+        self._changes(kinds)
         self._lengths()
         if not out.kind and "open" in out.status and any(s.verb == "" for s in out.spans):
             over = [m for m in marks if m.kind == "time" and self._word(m.start) in {"over", "during", "for"}]
             if over:
                 raise NotUnderstood("Their number day by day (“trend of …”), or those found in that time?")
         out.was_open = any(s.verb == "open" for s in out.spans)
+
+    def _changes(self, kinds: set[str]) -> None:
+        """``how did the number of open ones change, daily``: the course of those open, unless a verb says otherwise."""
+        if "change" not in kinds:
+            return
+        if self.out.kind == "breakdown":
+            raise NotUnderstood(
+                "The change of each? I can tell it of one at a time, or the numbers of all as they are."
+            )
+        if self.out.kind == "trend" and not kinds & {"found", "closed", "muted", "new"}:
+            self.out.spans = [Span(s.window, "") for s in self.out.spans]
 
     def _wants_list(self, kinds: set[str]) -> bool:
         """``can you list …`` is no yes or no."""

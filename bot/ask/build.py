@@ -75,7 +75,7 @@ def _possible(parsed: Parsed) -> None:
         raise NotUnderstood("Of open findings, or of closed ones? No finding is both.")
     for missing in (f for f in parsed.filters if isinstance(f.condition, p.Missing)):
         field = missing.condition.field if isinstance(missing.condition, p.Missing) else ""
-        if any(isinstance(f.condition, p.In) and f.condition.field == field for f in parsed.filters):
+        if any(_valued(f, field) and not _in_one_choice(parsed.filters, missing, f) for f in parsed.filters):
             raise NotUnderstood(f"No finding has a {field} and has none. Which do you mean?")
     if parsed.kind == "trend":
         opened = not any(s.verb in ("found", "closed", "muted") for s in parsed.spans) and not parsed.verb
@@ -95,6 +95,16 @@ def _possible(parsed: Parsed) -> None:
         raise NotUnderstood("How many of all, or a list of some? Please ask for one of them.")
 
 
+def _valued(one: Filter, field: str) -> bool:
+    return isinstance(one.condition, p.In) and one.condition.field == field
+
+
+def _in_one_choice(filters: Sequence[Filter], one: Filter, other: Filter) -> bool:
+    """``no owner or owned by growth``: all from the first of the two to the second are joined by "or"."""
+    low, high = sorted(n for n, each in enumerate(filters) if each is one or each is other)
+    return all(each.either for each in filters[low + 1 : high + 1])
+
+
 def _says(condition: p.Condition, name: str) -> bool:
     return getattr(condition, "field", "") == name
 
@@ -106,6 +116,8 @@ def conditions(parsed: Parsed, *, default_open: bool = True) -> tuple[p.Conditio
     """Everything that narrows, "open" added where the question says nothing of status or of when."""
     found: list[p.Condition] = []
     statuses = [s for s in parsed.status if s != "any"]
+    if parsed.was_open and statuses and statuses != ["open"]:
+        raise NotUnderstood("I know what was open on a day, not what was new, in progress or suppressed then.")
     if parsed.was_open and statuses == ["open"]:
         statuses = []  # open then, not now
     dated = [s for s in parsed.spans if s.verb != "open"]
@@ -264,6 +276,8 @@ def _trend(parsed: Parsed, now: datetime) -> p.PostureQuery:
         trend = "suppressed"
     elif "new" in parsed.status:
         trend = "found"
+    if trend != "open" and "open" in parsed.status:
+        raise NotUnderstood("How many were open on each day, or how many were found on each? One at a time, please.")
     start, end = _range(parsed.spans[0].window if parsed.spans else None, step, now)
     where = combined([f for f in parsed.filters if f.key != "status"])
     return p.PostureQuery.model_validate(

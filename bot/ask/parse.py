@@ -74,6 +74,12 @@ class _Parser(Grouping, Comparing, Shares, Asking):
 
     def _idle(self) -> None:
         """A word that means something and changed nothing is asked about, never left out."""
+        for n, mark in enumerate(self.marks):
+            asked = any(m.kind in {"how", "list", "which"} for m in self.marks[: max(0, n - 1)])
+            if mark.kind in {"how", "list"} and asked and self._word(mark.start - 1) == "and" and mark.start > 2:
+                raise NotUnderstood("Two questions at once? Please ask one after the other.")
+            if mark.kind == "uid" and self._word(mark.start - 1) in {"like", "as", "with"}:
+                raise NotUnderstood(f"Like {mark.said} in what? Name what they have in common.")
         if self.out.kind == "detail":
             return
         counts = self.out.by or self.out.kind in {"count", "compare"} or self.out.measure == "percent"
@@ -85,6 +91,11 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             beside = any(m.dim == mark.dim and m is not mark and abs(m.start - mark.start) <= 4 for m in self.marks)
             if not beside and not (counts and COUNTED.get(mark.dim) == self.out.of):
                 raise NotUnderstood(f"What about the {mark.said}? Please say it another way.")
+        about = {t for r in self.vocabulary.rules if any(r.uid in f.values for f in self.out.filters) for t in r.types}
+        for one in self.out.filters:  # "unencrypted volumes and snapshots": the rule has taken one of the two
+            apart = one.key == "resource_type" and about and not one.negated and not about & set(one.values)
+            if apart and any(m.kind == "spoken" for m in self.marks):
+                raise NotUnderstood(f"“{one.said}” with that rule, which is about other things? Please ask one by one.")
         if self.out.kind == "list" and not self.out.by and (split := self._of("split")):
             raise NotUnderstood(f"“{split[0].said}” by what? Say by team, by severity …")
         if not self.out.measure and (middling := self._of("average", "median", "old")):

@@ -21,6 +21,7 @@ class Rules:
     def apply(self, found: Scan) -> None:
         """Words of a rule's title, in any order, name the rule; so do "public" and the kind of thing it is about."""
         marks = found.marks
+        runs = self._coordinated(found)
         public = [m for m in marks if m.kind == "public"]
         spare = [at for at in found.left if not found.words[at].quoted and not is_link(found.words[at].word)]
         told = [at for at in spare if any(s in self.vocabulary.stems for s in _stems(found.words[at].word))]
@@ -56,6 +57,38 @@ class Rules:
             )
         )
         self._absorb(found, chosen, first, flags, told)
+        for run in runs:  # of "EBS and RDS snapshots" the rules took one, so they are about the other, too
+            if any(m.kind == "spoken" for m in run):
+                for mark in run:
+                    if mark.kind != "spoken" and any(rule.types & set(self._types(mark)) for rule in chosen):
+                        mark.kind = "spoken"
+
+    def _coordinated(self, found: Scan) -> list[list[Mark]]:
+        """Kinds of things in a row: in ``EBS and RDS snapshots`` the first are snapshots as well."""
+        runs: list[list[Mark]] = []
+        ordered = sorted(found.marks, key=lambda m: m.start)
+        for n, mark in enumerate(ordered):
+            if mark.kind != "value" or mark.dim != "resource_type":
+                continue
+            last = runs[-1][-1] if runs else None
+            between = [m for m in ordered[:n] if last is not None and m.start >= last.end]
+            if last is not None and mark.start - last.end <= 3 and between and all(
+                m.kind in {"and", "or", "vs"} for m in between
+            ):  # fmt: skip
+                runs[-1].append(mark)
+            else:
+                runs.append([mark])
+        runs = [run for run in runs if len(run) > 1]
+        for run in runs:
+            words = {found.words[at].word for at in range(run[0].end, run[1].start)}
+            head = run[0] if words & {"both", "either"} else run[-1]
+            ends = {value.split()[-1] for value in head.values}
+            for mark in run:
+                alike = tuple(v for v in mark.values if v.split()[-1] in ends)
+                # A service's name alone ("EBS") stands for several kinds of things.
+                if mark is not head and mark.end - mark.start == 1 and len(ends) == 1 and alike:
+                    mark.values = alike
+        return runs
 
     def _in_title(self, found: Scan, chosen: list[Rule], *, every: bool) -> list[int]:
         """Where words of the only chosen rule's title stand: those that no mark took, or every one."""

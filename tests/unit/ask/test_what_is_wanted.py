@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.ask.reader import Reader
+from bot.ask.vocabulary import Rule, Vocabulary, stem, words_of
 from bot.domain import posture as p
 
 from .test_reading_a_question import CRITICAL, MACHINES, OPEN, OVERDUE, VULNERABLE, ask, by, count, has, same, without
@@ -56,3 +57,68 @@ def test_the_head_is_what_is_wanted(reader: Reader, question: str, meant: p.Post
 def test_a_noun_that_changed_nothing_is_asked_about(reader: Reader, question: str) -> None:
     reading = ask(reader, question)
     assert reading.outcome == "clarify", reading.query
+
+
+def test_how_the_number_of_open_ones_changed_is_their_course(reader: Reader) -> None:
+    for question in ("how did the number of open highs change over the last 7 days, daily",
+                     "how did open highs change day by day in the last 7 days"):  # fmt: skip
+        query = ask(reader, question).query
+        assert (query.kind, query.trend, query.step) == (p.Kind.TREND, "open", "day"), question
+    assert ask(reader, "how did new highs change over the last 7 days, daily").query.trend == "found"
+    assert ask(reader, "trend of new highs that are still open, weekly").outcome == "clarify"
+    assert ask(reader, "which team's highs changed most over the last 7 days").outcome == "clarify"
+
+
+OR_NONE: list[tuple[str, tuple[p.Condition, p.Condition]]] = [
+    ("highs with no owner or owned by quarry", (p.Missing(field="team"), has("team", "quarry"))),
+    ("highs of the data team or without an owner", (has("team", "data"), p.Missing(field="team"))),
+    ("list highs without an app or of the app pear-shop", (p.Missing(field="app"), has("app", "pear-shop"))),
+]
+
+
+@pytest.mark.parametrize(("question", "either"), OR_NONE, ids=[q for q, _ in OR_NONE])
+def test_none_or_one_is_a_choice(reader: Reader, question: str, either: tuple[p.Condition, p.Condition]) -> None:
+    reading = ask(reader, question)
+    assert reading.outcome == "answered", reading.said
+    assert p.AnyOf(of=tuple((one,) for one in either)) in reading.query.where
+
+
+def test_none_and_one_is_still_asked_back(reader: Reader) -> None:
+    assert ask(reader, "highs of quarry without an owner").outcome == "clarify"
+
+
+def _company() -> Reader:
+    """Services with several kinds of things, which Bergland has not."""
+    kinds = ("EBS Volume", "EBS Snapshot", "RDS Instance", "RDS Snapshot")
+    rules = (
+        ("r-1", "EBS snapshot is public", "EBS Snapshot"), ("r-2", "RDS snapshot is public", "RDS Snapshot"),
+        ("r-3", "RDS instance is publicly accessible", "RDS Instance"), ("r-4", "EBS volume is unencrypted", kinds[0]),
+    )  # fmt: skip
+    made = Vocabulary(
+        values={"resource_type": {kind.lower(): kind for kind in kinds}},
+        rules=tuple(
+            Rule(uid, title, frozenset({kind}), tuple(s for w in words_of(title) for s in stem(w)), False)
+            for uid, title, kind in rules
+        ),
+    )
+    made.stems = frozenset(s for rule in made.rules for s in rule.stems)
+    return Reader(made)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "list the public snapshots, both EBS and RDS",
+        "list the public EBS and RDS snapshots",
+        "public RDS or EBS snapshots",
+    ],
+)
+def test_the_noun_is_for_both_services(question: str) -> None:
+    reading = ask(_company(), question)
+    assert reading.outcome == "answered", reading.said
+    assert same(reading.query)["where"] == same(p.PostureQuery(
+        kind=p.Kind.LIST, where=(OPEN, has("rule", "r-1", "r-2"))))["where"]  # fmt: skip
+
+
+def test_things_that_the_rule_is_not_about_are_asked_about() -> None:
+    assert ask(_company(), "unencrypted EBS volumes and snapshots").outcome == "clarify"
