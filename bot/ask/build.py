@@ -118,8 +118,6 @@ def conditions(parsed: Parsed, *, default_open: bool = True) -> tuple[p.Conditio
     statuses = [s for s in parsed.status if s != "any"]
     if parsed.was_open and statuses and statuses != ["open"]:
         raise NotUnderstood("I know what was open on a day, not what was new, in progress or suppressed then.")
-    if parsed.was_open and statuses and statuses != ["open"]:
-        raise NotUnderstood("I know what was open on a day, not what was new, in progress or suppressed then.")
     if parsed.was_open and statuses == ["open"]:
         statuses = []  # open then, not now
     dated = [s for s in parsed.spans if s.verb != "open"]

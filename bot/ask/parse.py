@@ -80,12 +80,6 @@ class _Parser(Grouping, Comparing, Shares, Asking):
                 raise NotUnderstood("Two questions at once? Please ask one after the other.")
             if mark.kind == "uid" and self._word(mark.start - 1) in {"like", "as", "with"}:
                 raise NotUnderstood(f"Like {mark.said} in what? Name what they have in common.")
-        for n, mark in enumerate(self.marks):
-            asked = any(m.kind in {"how", "list", "which"} for m in self.marks[: max(0, n - 1)])
-            if mark.kind in {"how", "list"} and asked and self._word(mark.start - 1) == "and" and mark.start > 2:
-                raise NotUnderstood("Two questions at once? Please ask one after the other.")
-            if mark.kind == "uid" and self._word(mark.start - 1) in {"like", "as", "with"}:
-                raise NotUnderstood(f"Like {mark.said} in what? Name what they have in common.")
         if self.out.kind == "detail":
             return
         counts = self.out.by or self.out.kind in {"count", "compare"} or self.out.measure == "percent"
