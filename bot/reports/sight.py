@@ -41,9 +41,10 @@ def require_member(actor: Actor) -> None:
             raise Denied(why, rule=rule, mend="Ask a full member of this workspace.")
 
 
-def unseen(cause_id: str) -> NotFound:
-    """The same for a cause that is not to be seen and for one that does not exist."""
-    return NotFound(f"There is no cause {cause_id[:80]} that you may see.", mend="Ask its owners.")
+def unseen(wanted: str) -> NotFound:
+    """The same for what is not to be seen and for what does not exist."""
+    what = "cause " if wanted.startswith("c-") else ""
+    return NotFound(f"There is no {what}{wanted[:80]} that you may see.", mend="Ask its owners.")
 
 
 def owners_of(settings: Settings, person: Actor | Principal) -> tuple[str, ...]:
@@ -119,53 +120,32 @@ class Sight:
                 raise
             return wanted
 
-    async def require(self, subject: str, actor: Actor, address: str = "") -> None:
-        """``subject``: the id of a cause, finding, plan, request or execution, pressed in ``platform:channel`` or
-        typed (""). Raises ``NotFound``. What is none of these ids leads to no cause, and the next one to read says so.
-        """
-        seen = seen_by(self._settings, actor)
-        if seen is None:
+    async def stands(self, subject: str, address: str) -> bool:
+        """Whether the cause of ``subject`` has its card in ``platform:channel``, or belongs there: whoever is in a
+        channel sees what stands there."""
+        return await self._db.read(_stands, subject, address)
+
+    async def require(self, subject: str, actor: Actor) -> None:
+        """``subject``: the id of a cause, finding, plan, request or execution. Raises ``NotFound``. What is none of
+        these ids leads to no cause, and the next one to read it says so."""
+        if seen_by(self._settings, actor) is None:
             return
         cause = await self._db.read(_cause_behind, subject)
         if cause is None:
             return
-        if not cause:
-            raise NotFound(f"There is no {subject[:80]} that you may see.", mend="Ask its owners.")
-        if not await self.sees(cause, actor, address):
-            raise (
-                unseen(cause)
-                if cause == subject
-                else NotFound(f"There is no {subject[:80]} that you may see.", mend="Ask its owners.")
-            )
+        if not cause or not await self.sees(cause, actor):
+            raise unseen(subject)
 
-    async def sees(self, cause_id: str, actor: Actor, address: str = "") -> bool:
-        """Whether this person may be shown a cause; ``address`` is the channel it was pressed in."""
+    async def sees(self, cause_id: str, actor: Actor) -> bool:
+        """Whether this person may be shown a cause."""
         seen = seen_by(self._settings, actor)
-        if seen is None:
-            return True
-        if await self._db.read(self._shown, cause_id, actor, seen, address):
+        if seen is None or await self._db.read(self._shown, cause_id, actor, seen):
             return True
         return await self._party(cause_id, actor)
 
-    def _shown(self, conn: Connection, cause_id: str, actor: Actor, seen: ColumnElement[bool], address: str) -> bool:
-        here = select(CAUSES.c.id).where(CAUSES.c.id == cause_id)
-        rows = select(FINDINGS.c.id).where(FINDINGS.c.cause_id == cause_id, seen).limit(1)
-        if conn.execute(rows).first() is not None:
-            return True
-        if not actor.standing.objection():
-            owned = here.where(CAUSES.c.owner.in_(owners_of(self._settings, actor)))
-            if conn.execute(owned).first() is not None:
-                return True
-        platform, _, channel = address.partition(":")
-        if not channel:
-            return False
-        posted = select(POSTS.c.id).where(
-            POSTS.c.kind == "cause", POSTS.c.subject == cause_id, POSTS.c.platform == platform,
-            POSTS.c.channel == channel, POSTS.c.message_id != "",
-        )  # fmt: skip
-        # A digest shows what belongs to its channel. The list is canonical JSON.
-        routed = here.where(CAUSES.c.channels.contains(json.dumps(address), autoescape=True))
-        return conn.execute(posted).first() is not None or conn.execute(routed).first() is not None
+    def _shown(self, conn: Connection, cause_id: str, actor: Actor, seen: ColumnElement[bool]) -> bool:
+        shown = causes_of(seen & (FINDINGS.c.cause_id == cause_id), self._settings, actor)
+        return conn.execute(select(CAUSES.c.id).where(CAUSES.c.id == cause_id, shown)).first() is not None
 
     async def _party(self, cause_id: str, actor: Actor) -> bool:
         """Whether it is this person's to decide, was asked of them, or asked or decided by them."""
@@ -179,6 +159,24 @@ class Sight:
             return False
         asked = view.request is not None and not actor.groups.isdisjoint(view.request.rule.groups)
         return asked or not _DECIDES.isdisjoint((await self._rights.of(view, actor)).may)
+
+
+def _stands(conn: Connection, subject: str, address: str) -> bool:
+    platform, _, channel = address.partition(":")
+    cause = _cause_behind(conn, subject)
+    if not channel or not cause:
+        return False
+    posted = select(POSTS.c.id).where(
+        POSTS.c.kind == "cause",
+        POSTS.c.subject == cause,
+        POSTS.c.platform == platform,
+        POSTS.c.channel == channel,
+        POSTS.c.message_id != "",
+    )
+    # A digest shows what belongs to its channel. The list is canonical JSON: an address stands in it between quotes.
+    listed = CAUSES.c.channels.contains(json.dumps(address), autoescape=True)
+    routed = select(CAUSES.c.id).where(CAUSES.c.id == cause, listed)
+    return any(conn.execute(each.limit(1)).first() is not None for each in (posted, routed))
 
 
 def _cause_behind(conn: Connection, subject: str) -> str | None:

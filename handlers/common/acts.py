@@ -5,7 +5,7 @@ Everything given here was checked for completeness (``forms``); whether it is pe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bot.domain.decisions import Choice
@@ -118,6 +118,27 @@ _WANTED = {
     "fix": ("Fix what?", "/gatehouse fix ID with the id of a finding or of a card."),
     "why": ("Why what?", "/gatehouse why ID with the id of a card, a plan or a request."),
 }
+
+
+async def named(engine: Engine, actor: Actor, command: str, rest: str) -> str:
+    """The full id of what somebody typed, who may see it."""
+    return await engine.sight.named(wanted(command, rest), actor)
+
+
+# What a button may name that leads to a cause: cause, subject of a question, plan, request, execution. A broken glass
+# (g) is shown to whom the policy lets review it.
+_LEADS = ("c", "s", "p", "q", "x")
+
+
+async def in_sight(engine: Engine, ids: Mapping[str, Any], address: str, actor: Callable[[], Awaitable[Actor]]) -> None:
+    """What a press in ``platform:channel`` names is on a card there, or is this person's to see. Else ``NotFound``."""
+    sight = engine.sight
+    if not sight.limited:
+        return
+    subjects = {text_id(ids, key) for key in _LEADS} - {""}
+    for subject in sorted(subjects):
+        if not await sight.stands(subject, address):
+            await sight.require(subject, await actor())
 
 
 def wanted(command: str, rest: str) -> str:

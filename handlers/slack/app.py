@@ -32,6 +32,7 @@ from .payloads import (
     ids_of,
     journal_of,
     origin_of,
+    shown_in,
     team_of,
     text_id,
     unescaped,
@@ -183,7 +184,9 @@ def _on_action(desk: Desk) -> Callable[..., Awaitable[None]]:
         new = await desk.receive(click, f"action.{verb}", origin, journal_of(body))
         await ack()
         if new:
-            desk.spawn(desk.run(origin, partial(handler, desk, origin, ids_of(action.get("value"))), click))
+            ids = ids_of(action.get("value"))
+            work = partial(desk.press, origin, ids, shown_in(body), partial(handler, desk, origin, ids))
+            desk.spawn(desk.run(origin, work, click))
 
     return on_action
 
@@ -251,7 +254,8 @@ def _on_submission(desk: Desk, settings: Settings) -> Callable[..., Awaitable[No
         new = await desk.receive(click, f"submit.{callback}", origin, journal_of(body))
         await ack()
         if new:
-            desk.spawn(_submitted(desk, origin, partial(handler, desk, origin, ids, given), click))
+            work = partial(desk.press, origin, ids, origin.channel, partial(handler, desk, origin, ids, given))
+            desk.spawn(_submitted(desk, origin, work, click))
 
     return on_submission
 
@@ -280,7 +284,7 @@ async def resume(desk: Desk, after: timedelta = timedelta(minutes=1)) -> int:
             team=team, user=identity.user, user_team=identity.tenant, channel=text_id(ids, "ch"), click=click.id
         )
         keep = now - click.received_at < KEEP_TRYING
-        work = partial(handler, desk, origin, ids, given)
+        work = partial(desk.press, origin, ids, origin.channel, partial(handler, desk, origin, ids, given))
         await _submitted(desk, origin, work, click.id, keep=keep, quiet=keep)
     return len(left)
 

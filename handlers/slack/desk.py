@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -250,6 +251,11 @@ class Desk:
     async def actor(self, origin: Origin) -> Actor:
         return await self.engine.people.actor(origin.identity)
 
+    async def press(self, origin: Origin, ids: Mapping[str, Any], channel: str, work: Work) -> Notice | None:
+        """``work``, where what was pressed stands in ``channel`` or is this person's to see."""
+        await acts.in_sight(self.engine, ids, f"slack:{channel}", partial(self.actor, origin))
+        return await work()
+
     # --- dialogs -----------------------------------------------------------------------------------------------------
 
     async def open_dialog(
@@ -281,9 +287,11 @@ class Desk:
     async def review(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         return await self.review_cause(origin, text_id(ids, "c"))
 
-    async def review_cause(self, origin: Origin, wanted: str) -> Notice | None:
+    async def review_cause(self, origin: Origin, wanted: str, *, typed: bool = False) -> Notice | None:
         async def make() -> dict[str, Any]:
-            view = await acts.plan_of(self.engine, await self.actor(origin), wanted)
+            actor = await self.actor(origin)
+            cause = await self.engine.sight.named(wanted, actor) if typed else wanted
+            view = await acts.plan_of(self.engine, actor, cause)
             return modals.review(view, origin.channel)
 
         return await self.open_dialog(origin, "Review fix", "Reading the resource and making the plan", make)
@@ -325,9 +333,11 @@ class Desk:
     async def why(self, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
         return await self.tell_why(origin, text_id(ids, "s"))
 
-    async def tell_why(self, origin: Origin, subject: str) -> Notice | None:
+    async def tell_why(self, origin: Origin, subject: str, *, typed: bool = False) -> Notice | None:
         async def card() -> Card:
-            return build.why_card(await self.engine.whys.why(subject, await self.actor(origin)))
+            actor = await self.actor(origin)
+            about = await self.engine.sight.named(subject, actor) if typed else subject
+            return build.why_card(await self.engine.whys.why(about, actor))
 
         if origin.channel and not origin.above:
             await self.show(origin, await card())
@@ -400,7 +410,7 @@ class Desk:
         return None
 
     async def cmd_why(self, origin: Origin, rest: str) -> Notice | None:
-        return await self.tell_why(origin, acts.wanted("why", rest))
+        return await self.tell_why(origin, acts.wanted("why", rest), typed=True)
 
     async def cmd_delegations(self, origin: Origin, _rest: str) -> Notice | None:
         lines = await self.engine.delegations.in_force(await self.actor(origin))
@@ -408,12 +418,12 @@ class Desk:
         return None
 
     async def cmd_finding(self, origin: Origin, rest: str) -> Notice | None:
-        found = await self.engine.board.finding(acts.wanted("finding", rest))
-        await self.show(origin, build.finding_card(found))
+        wanted = await acts.named(self.engine, await self.actor(origin), "finding", rest)
+        await self.show(origin, build.finding_card(await self.engine.board.finding(wanted)))
         return None
 
     async def cmd_fix(self, origin: Origin, rest: str) -> Notice | None:
-        return await self.review_cause(origin, acts.wanted("fix", rest))
+        return await self.review_cause(origin, acts.wanted("fix", rest), typed=True)
 
     async def cmd_mine(self, origin: Origin, _rest: str) -> Notice | None:
         home = await self.engine.board.home(await self.actor(origin))
@@ -431,7 +441,7 @@ class Desk:
         return None
 
     async def cmd_status(self, origin: Origin, _rest: str) -> Notice | None:
-        await self.show(origin, build.status_card(await self.engine.board.status()))
+        await self.show(origin, build.status_card(await self.engine.board.status(await self.actor(origin))))
         return None
 
     async def cmd_freeze(self, origin: Origin, rest: str) -> Notice | None:

@@ -72,6 +72,12 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
     )
 
 
+def shown_in(body: Mapping[str, Any]) -> str:
+    """The channel a button stood in: for one in a dialog of ours, where the dialog was opened from."""
+    channel = str(_fields(body.get("channel")).get("id") or "")
+    return channel or text_id(ids_of(_fields(body.get("view")).get("private_metadata")), "ch")
+
+
 def mention_of(text: str, team: str) -> tuple[PlatformIdentity | None, str]:
     """``<@U123|name> rest``, as Slack writes a mention into an escaped command: the immutable id, never the name."""
     found = _MENTION.fullmatch(text.strip())

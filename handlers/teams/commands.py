@@ -42,15 +42,16 @@ async def findings(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 
 async def finding(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return Reply(build.finding_card(await desk.engine.board.finding(acts.wanted("finding", rest))))
+    wanted = await acts.named(desk.engine, await desk.actor(origin), "finding", rest)
+    return Reply(build.finding_card(await desk.engine.board.finding(wanted)))
 
 
 async def fix(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return await desk.review_of(origin, acts.wanted("fix", rest))
+    return await desk.review_of(origin, await acts.named(desk.engine, await desk.actor(origin), "fix", rest))
 
 
 async def why(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return await desk.why(origin, {"s": acts.wanted("why", rest)}, {})
+    return await desk.why(origin, {"s": await acts.named(desk.engine, await desk.actor(origin), "why", rest)}, {})
 
 
 async def mine(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
@@ -68,7 +69,7 @@ async def home(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
 
 
 async def status(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:
-    return Reply(build.status_card(await desk.engine.board.status()))
+    return Reply(build.status_card(await desk.engine.board.status(await desk.actor(origin))))
 
 
 async def freeze(desk: TeamsDesk, origin: Origin, rest: str) -> Reply:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from bot.domain.errors import GatehouseError, Gone, Refused
@@ -196,11 +197,18 @@ class TeamsDesk:
         """Do it, close the journal row, and say how it ended. ``keep``: a submission that breaks off in an unforeseen
         way stays in the journal, since nobody knows whether it was counted; ``left.py`` does it again."""
 
+        seen = False
+
         async def work() -> Reply:
+            nonlocal seen
             handler = SUBMISSIONS.get(verb) or ACTIONS.get(verb)
+            await acts.in_sight(self.engine, ids, f"teams:{origin.place}", partial(self.actor, origin))
+            seen = True
             return await handler(self, origin, ids, given) if handler else told(_UNKNOWN, ids)
 
         async def refused(error: GatehouseError) -> Reply:
+            if not seen:  # nor is what stands behind the refusal
+                return told(forms.as_notice(error), ids)
             return await refusals.after(self, error, origin, verb, ids, given, again=AGAIN, lists=LISTS)
 
         return await self.run(work, ids, click, refused, keep=keep and self.sends(verb))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bot.domain.errors import BadInput, GatehouseError
+from bot.domain.principals import Actor
 from bot.reports.about import named_in
 from bot.reports.answers import Place
 from cards import adaptive, build, found
@@ -49,7 +50,7 @@ async def fetch(desk: TeamsDesk, origin: Origin, activity: Mapping[str, Any]) ->
     async def work() -> Reply:
         service, actor = desk.engine.answers, await desk.actor(origin)
         service.require(actor)
-        cause = await _cause(desk, origin, message)
+        cause = await _cause(desk, origin, actor, message)
         cause = cause if cause and await service.sees(cause, actor) else ""
         title = (await desk.engine.board.cause(cause)).title if cause else ""
         return Reply(build.about_card(title), Button("gh.ask_about", "Ask", ids_text(c=cause), "primary"))
@@ -91,7 +92,7 @@ def _dialog(reply: Reply) -> Json:
     )
 
 
-async def _cause(desk: TeamsDesk, origin: Origin, message: Mapping[str, Any]) -> str:
+async def _cause(desk: TeamsDesk, origin: Origin, actor: Actor, message: Mapping[str, Any]) -> str:
     """What a message is about: our card of a cause or its thread, a button of ours on it, an id in its text."""
     for key in ("id", "replyToId"):
         posted = message.get(key)
@@ -101,7 +102,8 @@ async def _cause(desk: TeamsDesk, origin: Origin, message: Mapping[str, Any]) ->
                 return cause
     cause = cause_in(message) or named_in(text_of(message))
     if cause.startswith("f-"):
-        cause = (await desk.engine.board.finding(cause)).cause_id
+        found = await desk.engine.sight.named(cause, actor)
+        cause = (await desk.engine.board.finding(found)).cause_id
     return cause
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from bot.domain.errors import GatehouseError
+from bot.domain.errors import GatehouseError, NotFound
 from bot.domain.principals import Actor, Platform, PlatformIdentity
 from bot.domain.views import CauseRights, CauseView
 from bot.engine import Engine
@@ -26,6 +26,7 @@ from bot.store import teams as store
 from cards import adaptive, build
 from cards.model import Buttons, Card
 from cards.words import ids as ids_text
+from handlers.common import acts
 
 from .deciders import Deciders
 from .payloads import Origin
@@ -101,6 +102,10 @@ class Personal:
         actor = self._remembered(origin.tenant, origin.user)
         if actor is None or not self._engine.policy.may(actor, "review", None).allowed:
             return None
+        try:
+            await acts.in_sight(self._engine, {"c": cause_id}, f"teams:{origin.place}", lambda: _at_once(actor))
+        except NotFound:
+            return None
         held = await self._held(cause_id)
         rights, dialogs = await self._engine.rights.of(held.view, actor), _dialogs(origin)
         made = held.made.get((rights, dialogs))
@@ -127,6 +132,10 @@ class Personal:
         while len(self._views) > VIEWS:
             self._views.popitem(last=False)
         return held
+
+
+async def _at_once(actor: Actor) -> Actor:
+    return actor
 
 
 def _refresh(view: CauseView, members: tuple[str, ...]) -> adaptive.Refresh:

@@ -46,6 +46,7 @@ from bot.domain.views import (
 from bot.reports.about import About
 from bot.reports.answers import Answers
 from bot.reports.filters import parse_filters
+from bot.reports.sight import Sight
 from bot.reports.turns import StoredTurns
 from bot.settings import Settings
 from bot.store.database import Database
@@ -569,6 +570,7 @@ async def build_world(path: Path, **more: Any) -> World:
         delegations=services,
         whys=services,
     )
+    engine.sight = Sight(db, settings, services, services)
     turns = StoredTurns(db, engine.clock)
     questions, about = Ask(db, settings, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
     engine.answers = Answers(db, settings, questions, about, turns, engine.clock, RandomIds())

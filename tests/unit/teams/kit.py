@@ -15,6 +15,7 @@ from bot.domain.ids import RandomIds
 from bot.governance.policy import Policy
 from bot.reports.about import About
 from bot.reports.answers import Answers
+from bot.reports.sight import Sight
 from bot.reports.turns import StoredTurns
 from bot.settings import Settings
 from bot.store.database import Database
@@ -90,6 +91,7 @@ async def recorded(tmp_path: Path, connector: Any = None, clock: Any = None, **m
         controls=services,
         delegations=services, whys=services,
     )  # fmt: skip
+    engine.sight = Sight(db, made, services, services)
     turns = StoredTurns(db, engine.clock)
     questions, about = Ask(db, made, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
     engine.answers = Answers(db, made, questions, about, turns, engine.clock, RandomIds())

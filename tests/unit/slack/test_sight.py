@@ -1,0 +1,129 @@
+"""With ``ask.visibility: team`` commands show what questions show, and a card in a channel may be pressed there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from bot.domain.findings import Finding, Resource, Severity
+from bot.domain.triage import Priority, Ssvc, Verdict
+from bot.remediation.catalog import builtin_catalog
+from bot.reports.board import Board
+from bot.reports.sight import Sight
+from bot.store.tables import CauseRow, ObservationRow
+
+from .fakes import CHANNEL, NOW, World, action_body, build_world
+from .test_asking import card_at, seed
+
+OURS, THEIRS = "f-0000000000000001", "f-0000000000000002"
+SECRET = "Bucket 2 is public"
+
+
+def two_teams(world: Any, engine: Any) -> None:
+    """A finding and a cause of payments and of web, behind a real board."""
+    seed(world, Severity.CRITICAL, start=1)
+    seed(world, Severity.CRITICAL, start=2, team="web", owner="web", cause_id="c-2")
+    causes, seen = [], []
+    for number, owner in ((1, "payments"), (2, "web")):
+        title = f"Bucket {number} is public"
+        causes.append(CauseRow(
+            id=f"c-{number}", key=f"c-{number}", title=title, rule_uid="s3_public", source="prowler",
+            playbook="", provider="aws", account_uid="111", account_name="acme-prod", environment="prod", owner=owner,
+            channels="[]", severity=5, decision="Act", priority=1, first_seen=NOW, open_count=1, total_count=1,
+            resource_count=1, changed_at=NOW,
+        ).model_dump())  # fmt: skip
+        resource = Resource(uid=f"arn:aws:s3:::b{number}", name=f"b{number}")
+        doc = Finding(source="prowler", uid=f"u{number}", title=title, severity=Severity.CRITICAL, resource=resource)
+        verdict = Verdict(decision=Ssvc.ACT, priority=Priority.P1, due=None, reasons=(), table="t1")
+        seen.append(ObservationRow(
+            finding_id=f"f-{number:016d}", content="x", at=NOW, poll_id="p", raw=b"{}",
+            doc=doc.model_dump_json().encode(), verdict=verdict.model_dump_json().encode(),
+        ).model_dump())  # fmt: skip
+    world.db.write_sync(lambda conn: conn.execute(insert(CauseRow.__table__), causes))  # type: ignore[attr-defined]
+    world.db.write_sync(lambda conn: conn.execute(insert(ObservationRow.__table__), seen))  # type: ignore[attr-defined]
+    engine.board = Board(engine.db, engine.settings, builtin_catalog(), engine.clock)
+    engine.sight = Sight(engine.db, engine.settings, engine.board, world.services)
+    world.services.team = "payments"
+
+
+@pytest.fixture
+async def teams(tmp_path: Path) -> AsyncIterator[World]:
+    made = await build_world(tmp_path, ask={"visibility": "team"})
+    two_teams(made, made.app.desk.engine)
+    yield made
+    await made.app.desk.drain()
+    await made.http.close()
+    await made.slack.server.close()
+    await made.db.close()
+    assert made.slack.wrong == []
+
+
+async def test_findings_lists_the_own_team_s_alone(teams: World) -> None:
+    await teams.command("findings")
+    await teams.command("findings owner:web", trigger="t.2")
+    await teams.command("status", trigger="t.3")
+    assert "Bucket 1 is public" in teams.private
+    assert SECRET not in teams.private
+    teams.services.team = "web"
+    await teams.command("findings", trigger="t.4")
+    assert SECRET in teams.private
+
+
+async def test_a_finding_of_another_team_is_as_one_that_does_not_exist(teams: World) -> None:
+    await teams.command(f"finding {OURS}", trigger="t.1")
+    assert "Bucket 1 is public" in teams.private
+    await teams.command(f"finding {THEIRS}", trigger="t.2")
+    await teams.command("finding f-0000000000000009", trigger="t.3")
+    assert SECRET not in teams.private
+    said = [json.dumps(each["blocks"]) for each in teams.slack.named("chat.postEphemeral")[1:]]
+    assert said[0].replace(THEIRS, "X") == said[1].replace("f-0000000000000009", "X")
+    assert "There is no finding" in said[0]
+
+
+@pytest.mark.parametrize("text", ["fix c-2", f"fix {THEIRS}", "why c-2", f"why {THEIRS}"])
+async def test_fix_and_why_of_another_team_s_are_refused(teams: World, text: str) -> None:
+    await teams.command(text)
+    assert teams.services.did("look") == teams.services.did("why") == []
+    told = teams.private + json.dumps(teams.slack.named("views.update"))
+    assert "There is no" in told
+    assert SECRET not in told
+    teams.services.team = "web"
+    await teams.command(text, trigger="t.2")
+    assert teams.services.did("look") + teams.services.did("why")
+
+
+async def test_a_card_is_pressed_where_it_stands_and_nowhere_else(teams: World) -> None:
+    await teams.click("gh.details", {"c": "c-2"}, trigger="t.1")
+    await teams.click("gh.why", {"s": "c-2"}, trigger="t.2")
+    assert SECRET not in teams.private
+    assert teams.services.did("why") == []
+    card_at(teams, CHANNEL, "7.7", "c-2")
+    await teams.click("gh.details", {"c": "c-2"}, trigger="t.3")
+    assert SECRET in teams.private
+    await teams.click("gh.why", {"s": "c-2"}, trigger="t.4")
+    assert len(teams.services.did("why")) == 1
+
+
+async def test_a_button_in_a_dialog_is_pressed_where_the_dialog_was_opened(teams: World) -> None:
+    card_at(teams, CHANNEL, "7.7", "c-2")
+    body = action_body("gh.why", {"s": "c-2"})
+    del body["channel"], body["message"]
+    view = {"id": "V1", "type": "modal", "callback_id": "gh.review", "private_metadata": "{}"}
+    await teams.payload(body | {"view": view, "trigger_id": "t.1"})
+    assert teams.services.did("why") == []
+    view["private_metadata"] = json.dumps({"ch": CHANNEL})
+    await teams.payload(body | {"view": view, "trigger_id": "t.2"})
+    assert len(teams.services.did("why")) == 1
+
+
+async def test_a_guest_is_refused_lists_and_typed_ids(teams: World) -> None:
+    teams.services.guest = True
+    for number, text in enumerate(("findings", f"finding {OURS}")):
+        await teams.command(text, trigger=f"t.{number}")
+    assert teams.private.count("guests may not ask about") >= 2
+    assert "Bucket" not in teams.private

@@ -1,0 +1,92 @@
+"""With ``ask.visibility: team`` commands and the search show what questions show; a card is pressed where it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.slack.test_sight import OURS, SECRET, THEIRS, two_teams
+
+from .kit import World, recorded, said
+from .streams import Teams
+from .test_asking import ours
+from .test_asking_extension import invoke, posted, search
+from .test_desk import private
+from .world import CHANNEL, press
+
+
+@pytest.fixture
+async def teams(tmp_path: Path) -> AsyncIterator[World]:
+    async with recorded(tmp_path, Teams(), ask={"visibility": "team"}) as made:
+        two_teams(ours(made), made.desk.engine)
+        yield made
+
+
+async def typed(world: World, text: str, number: str) -> str:
+    await world.come(private(text, id=number))
+    return json.dumps(world.connector.asked[-1][2], ensure_ascii=False)
+
+
+async def test_findings_and_the_search_show_the_own_team_s_alone(teams: World) -> None:
+    shown = await typed(teams, "findings", "1")
+    assert "Bucket 1 is public" in shown
+    assert SECRET not in shown
+    for number, words in enumerate(("", "bucket", "owner:web", "all"), 10):
+        found = json.dumps(await teams.come(search(words, str(number))))
+        assert ("Bucket 1 is public" in found) is (words != "owner:web")
+        assert SECRET not in found
+    teams.services.team = "web"
+    assert SECRET in await typed(teams, "findings", "2")
+    assert SECRET in json.dumps(await teams.come(search("bucket", "20")))
+
+
+async def test_a_finding_of_another_team_is_as_one_that_does_not_exist(teams: World) -> None:
+    assert "Bucket 1 is public" in await typed(teams, f"finding {OURS}", "1")
+    hidden, missing = await typed(teams, f"finding {THEIRS}", "2"), await typed(teams, "finding f-000000000000009", "3")
+    assert "There is no finding" in hidden
+    assert hidden.replace(THEIRS, "X") == missing.replace("f-000000000000009", "X")
+
+
+@pytest.mark.parametrize("text", ["fix c-2", f"fix {THEIRS}", "why c-2", f"why {THEIRS}"])
+async def test_fix_and_why_of_another_team_s_are_refused(teams: World, text: str) -> None:
+    assert "There is no" in await typed(teams, text, "1")
+    assert teams.services.did("look") == teams.services.did("why") == []
+    teams.services.team = "web"
+    await typed(teams, text, "2")
+    assert teams.services.did("look") + teams.services.did("why")
+
+
+@pytest.mark.parametrize("verb", ["gh.details", "gh.card", "gh.actions"])
+async def test_a_card_is_pressed_where_it_stands_and_nowhere_else(teams: World, verb: str) -> None:
+    assert SECRET not in said(await teams.press(verb, {"c": "c-2"}, id="1"))
+    posted(teams)
+    teams.db.write_sync(lambda conn: conn.exec_driver_sql("UPDATE posts SET subject = 'c-2'"))
+    assert SECRET in said(await teams.press(verb, {"c": "c-2"}, id="2"))
+
+
+async def test_what_teams_asks_for_by_itself_is_shown_where_it_stands(teams: World) -> None:
+    def looked(number: str) -> dict[str, Any]:
+        made = press("gh.card", {"c": "c-2"}, id=number)
+        made["value"]["trigger"] = "automatic"
+        return made
+
+    assert (await teams.come(looked("1")))["statusCode"] == 403
+    posted(teams)
+    teams.db.write_sync(lambda conn: conn.exec_driver_sql("UPDATE posts SET subject = 'c-2'"))
+    assert SECRET in said(await teams.come(looked("2")))
+
+
+async def test_an_id_in_a_message_is_no_way_to_another_team_s(teams: World) -> None:
+    def about(text: str, number: str) -> dict[str, Any]:
+        payload = {"id": "9", "body": {"contentType": "html", "content": f"see {text}"}, "attachments": []}
+        value = {"commandId": "askAbout", "commandContext": "message", "messagePayload": payload}
+        return invoke("fetchTask", value, number, CHANNEL)
+
+    hidden = json.dumps(await teams.come(about(THEIRS, "1")))
+    missing = json.dumps(await teams.come(about("f-0000000000000009", "2")))
+    assert "There is no finding" in hidden
+    assert hidden.replace(THEIRS, "X") == missing.replace("f-0000000000000009", "X")
