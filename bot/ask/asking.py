@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.ask.marks import COUNTED, Marks, NotUnderstood
+from bot.ask.marks import COUNTED, GROUPS, Marks, NotUnderstood
 from bot.ask.reading import Mark, Span
 
 _PACE = frozenset({"slowest", "fastest", "quickest"})
@@ -157,7 +157,8 @@ class Asking(Marks):
             word = self._word(mark.start - 1)
             return word not in {"on", "in", "of", "for", "the", "a", "an", "affecting", "from"} or mark.start == 0
         if mark.kind == "value" and mark.dim == "type":
-            return self._word(mark.start) != "vulnerable"
+            thing = any(m.start == mark.end and m.kind == "noun" and m.dim in GROUPS for m in self.marks)
+            return self._word(mark.start) != "vulnerable" and not thing  # "misconfiguration rules" are rules
         if mark.kind == "value" and mark.dim == "severity":
             return self._word(mark.start).endswith("s")  # criticals, highs
         return mark.kind == "closed" and self._word(mark.start) in {"fixes", "fix"}

@@ -9,6 +9,10 @@ from bot.ask.marks import NotUnderstood
 from bot.ask.reading import Mark, Span
 
 
+def _same(one: Mark, other: Mark) -> bool:
+    return (one.kind, one.dim, one.values) == (other.kind, other.dim, other.values)
+
+
 class Comparing(Filters):
     def _compare(self) -> None:
         vs = self._of("vs")
@@ -133,10 +137,16 @@ class Comparing(Filters):
                 continue
             run = [mark]
             last = mark
-            joined = False
+            joined = again = False
             for other in free[n + 1 :]:
                 if other.kind in {"and", "or"}:
                     joined, last = True, other
+                    continue
+                if joined and other.kind == "more" and other.start == last.end:
+                    again, last = True, other  # "more open lows or more open highs"
+                    continue
+                if again and other.start == last.end and any(_same(other, m) for m in free[:n] + run):
+                    last = other
                     continue
                 if other.kind in {"noun", "filler"} and other.start - last.end <= 2:
                     last = other

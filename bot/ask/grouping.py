@@ -235,6 +235,8 @@ class Grouping(Filters):
             if target is not None and target.dim == "type":  # "distinct vulnerable machines" are machines
                 thing = next((m for m in (*nouns, *others) if m.start == target.end), None)
                 target = thing if thing is not None and thing.dim not in {"finding", "problem"} else target
+            if target is not None and target is self.group:
+                continue  # "the distinct apps with criticals": how many each has
             plain = self._word(mark.start) in {"distinct", "unique", "different"}
             if (
                 target is None
@@ -267,6 +269,9 @@ class Grouping(Filters):
                 raise NotUnderstood("I cannot choose by how many they have. Ask for the top ones instead.")
             which = [m for m in self.marks if m.kind in {"which", "list"} and 0 <= mark.start - m.end <= 2]
             ranked = self.out.by and self.out.order
+            group = self.group if ranked and self.group is not None and self.group.start >= mark.end else None
+            if group is not None and all(self._qualifying(m) for m in self._between(mark, group)):
+                around = [group] if group.start - mark.end <= 3 else around  # "the five CVEs with the most …"
             if (
                 (around or (which and (ranked or orders)))
                 and mark.data

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 
 from pydantic import ValidationError
 
@@ -37,6 +38,12 @@ _WHY = re.compile(
     re.IGNORECASE,
 )
 
+# "… last week? list it": how the answer shall look, nothing asked before.
+_FORM = re.compile(
+    r"([?!.;:])\s*(?:(?:please|pls|and|then|so|just)\s+)*(list|show|name|count)\s+(?:it|them|those|these|'?em)"
+    r"(?:\s+(?:please|pls|all))*\s*[.!?]*\s*$",
+    re.IGNORECASE,
+)
 _THERE_IS = frozenset(
     ["is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "exist", "exists", "any"]
 )
@@ -64,6 +71,7 @@ class Reader:
             return Reading("refused", said="I only read and answer here; changes go through a card's buttons.")
         if asked := foreign.said(refusals.without_quotes(question)):
             return Reading("clarify", said=asked)
+        question = _FORM.sub(r"\1 \2", question)
         text, steered = refusals.without_steering(question)
         if steered and not text.strip():
             return Reading("refused", said="That is no question about the findings.")
@@ -99,7 +107,15 @@ class Reader:
             self._look_up(found, lookup)
             self._rules.apply(found)
         found.marks.sort(key=lambda mark: mark.start)
+        self._worst(found)
         return found
+
+    def _worst(self, found: Scan) -> None:
+        """``the worst SLA rate``: of what follows, not of what was asked before."""
+        for mark, after in pairwise(found.marks):
+            led = after.start == mark.end and after.kind in {"measure", "noun", "value", "status"}
+            if mark.kind == "that" and led and mark.said.lower() == "the worst":
+                mark.kind, mark.start = "most", mark.end - 1
 
     def _look_up(self, found: Scan, lookup: Lookup) -> None:
         """Uids and names of resources, which are too many to hold."""
@@ -190,6 +206,8 @@ class Reader:
                 known = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
                 where = {"env": "environment"}.get(dimension, dimension)
                 raise NotUnderstood(f"I know no {where} “{token.raw}”. There are: {known}.")
+            if token.word == "untagged":
+                raise NotUnderstood("Untagged with what? Say no owner, no app, no environment, no data class.")
             if re.search(r"[-_\d]", token.word) and len(token.word) > 3:
                 raise NotUnderstood(f"I know nothing called “{token.raw}”.")
         if found.left:
@@ -268,6 +286,11 @@ class Reader:
             return before != "than" and found.words[mark.start - 1].word not in {"of"} and not self._named(found, mark)
         if word in {"it", "its"} and any(m.kind == "uid" and m.end <= mark.start for m in found.marks):
             return False  # the finding that the question itself names
+        if word in {"it", "its"} and any(
+            m.start == 0 and m.dim in {"cve", "rule", "package"} and m.end <= mark.start <= m.end + 4
+            for m in found.marks
+        ):
+            return False  # "CVE-…: where is it open?"
         if word == "it":
             return after == "" or before in {"is", "of", "list", "split", "break", "show", "about", "down", "up", "out"}
         if word in {"ones", "the"} and mark.said.lower() in {"ones", "the ones"}:

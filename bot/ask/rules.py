@@ -166,6 +166,8 @@ class Rules:
         negative = all(rule.negative for rule in chosen)
         for mark in list(found.marks):
             words = [s for at in range(mark.start, mark.end) for s in stem(found.words[at].word)]
+            if mark in flags and any(m.kind == "neg" and 0 <= mark.start - m.end <= 1 for m in found.marks):
+                continue  # "public buckets that are not exposed"
             near_it = any(abs(mark.start - at) <= 5 or abs(mark.end - at) <= 5 for at in told)
             if mark in flags and ({"internet", "public", "exposed"} & every) and near_it:
                 found.marks.remove(mark)

@@ -193,6 +193,9 @@ def _next(words: list[Token], at: int, names: Phrases, now: datetime) -> Mark | 
     for special in amounts.READERS:
         if mark := special(words, at, now):
             return mark
+    counted = at + 1 < len(words) and words[at].word == "last" and words[at + 1].number is not None
+    if counted and times.parse(words, at, now) is None:
+        return Mark("order", at, at + 1, values=("newest",))  # the last 5 findings
     bare = amounts.length(words, at, now)
     if bare is not None and bare.data[0]:
         return bare  # "more than 30 days"

@@ -95,6 +95,9 @@ class Slips:
             # a word of its own is no slip, but for "this moth"
             times_ = [c for c in near(word, times.UNITS) if c[0] == word[0]] if _leads(before) else []
             return times_[0] if len(times_) == 1 and len(word) >= _SHORTEST else None
+        swapped = {one for one, other in self._pairs if other == after and sorted(one) == sorted(word)}
+        if len(word) < _SHORTEST and len(swapped) == 1:
+            return swapped.pop()  # "hwo many"
         if len(word) < _SHORTEST:
             return self._one(token, near(word, tuple(self._content)) or near(word, self._names), before, after)
         slips = near(word, self._words) or near(word, self._names)
@@ -122,6 +125,8 @@ class Slips:
         content = [c for c in close if c not in self._small]
         if content and (before in _NAMED or after in _NAMED):
             close = content
+        if content and all(c in self._names for c in content) and not any(c in _USUAL for c in close):
+            close = content  # "identiy": a name of the company before a word that changes nothing
         if len({self._meaning(c) for c in close}) == 1:
             return close[0]
         if len(content) in {0, len(close)} and (likely := _likeliest(word, close)):

@@ -56,6 +56,7 @@ def tokens(question: str) -> list[Token]:
     text = _DOWN.sub(r"\1 \3 \2", text)
     text = re.sub(r"\b[wW]/o\b", "without", text)
     text = re.sub(r"\b[wW]/(?=\s|\w)", "with ", text)
+    text = re.sub(r"(?<=\s)'?em\b", "them", text)
     for short, long in _SHORT.items():
         text = re.sub(rf"(?<=\w){short}\b", long, text, flags=re.IGNORECASE)
     text = re.sub(r"\b(what|that|who|where|when|how|there|here|it|let)'s\b", r"\1 is", text, flags=re.IGNORECASE)
@@ -81,16 +82,23 @@ def tokens(question: str) -> list[Token]:
 
 def _split(raw: str, possessive: bool) -> list[Token]:
     """``critical/high`` is a choice; an ARN, a URL or a range of addresses is one name."""
+    made: list[Token]
     if "/" in raw and not _WHOLE.match(raw):
         parts = [part for part in raw.split("/") if part]
         if [part.lower() for part in parts] == ["and", "or"]:
             return [Token("or", raw)]
         if len(parts) > 1 and not any(part.isdigit() for part in parts):
-            made: list[Token] = []
+            made = []
             for number, part in enumerate(parts):
                 made += ([Token("or", "/")] if number else []) + [Token(part.lower(), part)]
             made[-1] = Token(made[-1].word, made[-1].raw, possessive=possessive)
             return made
+    if re.fullmatch(r"[A-Za-z]{3,}(?:\+[A-Za-z]{3,})+", raw):  # criticals+highs
+        made = []
+        for number, part in enumerate(raw.split("+")):
+            made += ([Token("and", "+")] if number else []) + [Token(part.lower(), part)]
+        made[-1] = Token(made[-1].word, made[-1].raw, possessive=possessive)
+        return made
     if raw.endswith("+") and len(raw) > 1:
         return [Token(raw[:-1].lower(), raw[:-1], possessive=possessive), Token("+", "+")]
     if match := re.fullmatch(r"(\d+)([dhwm])", raw.lower()):  # 30d, 24h

@@ -20,6 +20,7 @@ MEANT: list[tuple[str, p.PostureQuery]] = [
     ("how many distinct resource types have criticals", count(OPEN, CRITICAL, of="resource_type")),
     ("how many distinct misconfiguration rules are open in aws", count(
         OPEN, MISCONFIGURED, has("provider", "aws"), of="rule")),
+    ("list the distinct apps with criticals", by("app", OPEN, CRITICAL)),
     ("frameworks of the open criticals", by("framework", OPEN, CRITICAL)),
     ("all frameworks with criticals outside dev", by("framework", OPEN, CRITICAL, without(has("env", "dev")))),
     ("requirements of SOC 2 with open findings", by("requirement", OPEN, has("framework", "SOC 2"), within="SOC 2")),
@@ -122,3 +123,34 @@ def test_the_noun_is_for_both_services(question: str) -> None:
 
 def test_things_that_the_rule_is_not_about_are_asked_about() -> None:
     assert ask(_company(), "unencrypted EBS volumes and snapshots").outcome == "clarify"
+
+
+ALIKE = [
+    ("do we have more highs in prod or more highs in dev?", "do we have more highs in prod or dev?"),
+    ("the three apps with the most open highs", "top 3 apps by open highs"),
+    ("what is Orca reporting as critical?", "which criticals does Orca report?"),
+    ("what was found today? list it", "list what was found today"),
+    ("CVE-2099-1001: where is it open? list the findings", "list the open findings of CVE-2099-1001"),
+    ("last 5 findings of Wiz", "the 5 newest findings of Wiz"),
+    ("which team has the worst SLA rate?", "which team has the lowest SLA rate?"),
+    ("number of criticals+highs in prod", "number of criticals and highs in prod"),
+    ("hwo many highs are open?", "how many highs are open?"),
+    ("how many misconfiguration rules are open in prod?", "how many rules of misconfigurations are open in prod?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "other"), ALIKE, ids=[q for q, _ in ALIKE])
+def test_said_otherwise_it_means_the_same(reader: Reader, question: str, other: str) -> None:
+    one, two = ask(reader, question), ask(reader, other)
+    assert one.outcome == two.outcome == "answered", (one.said, two.said)
+    assert same(one.query) == same(two.query)
+
+
+def test_public_but_not_exposed_keeps_both(reader: Reader) -> None:
+    query = ask(_company(), "how many public RDS snapshots are not exposed?").query
+    assert set(query.where) >= {has("rule", "r-2"), without(p.Is(field="exposed"))}
+
+
+@pytest.mark.parametrize("question", ["list it", "findings on untagged buckets", "show those again, sorted by age"])
+def test_what_is_meant_is_asked_where_nothing_says_it(reader: Reader, question: str) -> None:
+    assert ask(reader, question).outcome == "clarify"
