@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 
 from pydantic import ValidationError
 
-from bot.ask import build, foreign, lexicon, refusals
+from bot.ask import build, following, foreign, lexicon, refusals
 from bot.ask.marks import Elsewhere, NotUnderstood
 from bot.ask.parse import parse
 from bot.ask.reading import Filter, Mark, Parsed, Reading, Span, Turn
@@ -44,12 +43,6 @@ _FORM = re.compile(
     r"(?:\s+(?:please|pls|all))*\s*[.!?]*\s*$",
     re.IGNORECASE,
 )
-_THERE_IS = frozenset(
-    ["is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "exist", "exists", "any"]
-)
-_SOMEWHERE = frozenset(["region", "account", "env", "provider", "team", "app"])
-_YES_OR_NO = frozenset(["exposed", "kev", "exploitable", "fixable", "overdue"])
-_REFERS = frozenset(["those", "these", "them", "they", "their", "it", "its", "that", "ones"])
 _PERSONS = frozenset(["he", "she", "him", "her", "his", "hers", "himself", "herself"])
 _BEHIND_THAT = frozenset(["by", "per", "in", "for", "to", "as", "only", "with", "from", "on", "down", "up", "into"])
 _ADVICE = re.compile(r"\b(?:should|shall) (?:i|we|they|you)\b|\bwhat can you do\b|\bwho are you\b", re.IGNORECASE)
@@ -219,7 +212,7 @@ class Reader:
     def _turn(self, found: Scan, parsed: Parsed, before: Turn | None) -> Parsed:
         marks = found.marks
         pointing = [m for m in marks if m.kind in {"those", "that"} and self._points(found, m)]
-        if (there := self._there(found)) is not None:
+        if (there := following.there(found)) is not None:
             pointing.append(there)
         lead = marks[0] if marks and marks[0].start == 0 else None
         leads = lead is not None and (
@@ -243,17 +236,6 @@ class Reader:
         if before.missed and (pointing or before.missed == "out_of_scope"):
             raise NotUnderstood("I did not answer the question before, so what do you refer to? Please ask in full.")
         return self._merged(found, parsed, before, pointing)
-
-    def _there(self, found: Scan) -> Mark | None:
-        """The word "there" where it means a place."""
-        covered = {at for m in found.marks for at in range(m.start, m.end)}
-        for at, token in enumerate(found.words):
-            before = found.words[at - 1].word if at else ""
-            after = found.words[at + 1].word if at + 1 < len(found.words) else ""
-            said = token.word == "there" and not token.quoted and at not in covered
-            if said and before not in _THERE_IS | {"hi", "hello", "hey", "out"} and after not in _THERE_IS:
-                return Mark("there", at, at + 1)
-        return None
 
     def _points(self, found: Scan, mark: Mark) -> bool:
         """Whether the word points back, and is not a relative or expletive one."""
@@ -347,7 +329,7 @@ class Reader:
         merged = old
         part, old_part = old.copy().part, old.copy().part
         for mark in pointing:
-            if mark.kind == "there" and self._placed(old, before):
+            if mark.kind == "there" and following.placed(old, before):
                 continue
             if mark.kind == "there" or (mark.kind == "that" and (mark.dim or before.by)):
                 dimension = mark.dim or before.by
@@ -359,7 +341,7 @@ class Reader:
                 if merged.kind == "breakdown" and not new.kind:
                     merged.kind = "list"
         if part is not None and new.part is None:
-            merged.part, new = self._shared(part, old, new, pointing, found)
+            merged.part, new = following.shared(part, old, new, found)
         replaced = {f.key for f in new.filters}
         if new.sides and not old.sides:
             merged.sides = new.sides
@@ -418,37 +400,6 @@ class Reader:
             raise NotUnderstood("I am not sure what you ask. Please say it in full.")
         return merged
 
-    def _placed(self, old: Parsed, before: Turn) -> bool:
-        """Whether "there" is what the turn before narrowed to; else the top one of its ranking; else nowhere."""
-        if old.by in _SOMEWHERE and old.order and before.first is not None:
-            return False
-        if any(f.key in _SOMEWHERE and not f.negated for f in old.filters):
-            return True
-        if not old.by and before.by in _SOMEWHERE and before.first is not None:
-            return False
-        raise NotUnderstood("Where? Please name the region, the account, the team …")
-
-    def _shared(
-        self, part: Parsed, old: Parsed, new: Parsed, pointing: list[Mark], found: Scan
-    ) -> tuple[Parsed, Parsed]:
-        """A follow-up of a percentage: what was said of the part is replaced in the part, the rest in the whole."""
-        if new.kind in {"list", "count"} and pointing:
-            raise NotUnderstood("All of them, or the part in percent? Please ask in full.")
-        mine, whole = {f.key for f in part.filters}, {f.key for f in old.filters}
-        words = {token.word for token in found.words}
-        told = {f.key for f in new.filters}
-        either = told and told <= _YES_OR_NO and mine & _YES_OR_NO and not told & (mine | whole)
-        if either and not words & {"only", "just", "among", "of", "ones"}:
-            raise NotUnderstood("What percentage of which? Please say it in full: “what percentage of … is …”.")
-        changed = {f.key for f in new.filters if f.key in mine}
-        part.filters = [f for f in part.filters if f.key not in changed]
-        part.filters += [f for f in new.filters if f.key in changed]
-        new = new.copy()
-        new.filters = [f for f in new.filters if f.key not in changed or f.key in whole]
-        if part.status and new.status and not old.status:
-            part.status, new.status = new.status, []
-        return part, new
-
     def _longer(self, merged: Parsed, length: tuple[str, float]) -> None:
         """``by more than 30 days?`` after overdue ones, ``more than 60 days?`` after old ones."""
         keys = {f.key for f in merged.filters}
@@ -494,12 +445,6 @@ class Reader:
         if new.kind == "trend":
             merged.by, merged.status = "", [s for s in merged.status if s != "open"]
         merged.kind = new.kind
-
-
-def missed(before: Turn, question: str, outcome: str) -> Turn:
-    """The turn before, after a question that got no answer. Who says "those" there still means that turn."""
-    referred = {token.word for token in tokens(question)} & _REFERS
-    return before if referred else replace(before, missed=outcome)
 
 
 def _joined(words: list[Token]) -> list[Token]:

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from bot.ask import phrase, run, second, sql, vocabulary
+from bot.ask.following import missed
 from bot.ask.lists import MAX_ROWS
-from bot.ask.reader import Reader, missed
+from bot.ask.reader import Reader
 from bot.ask.reading import Outcome, Reading, Turn
 from bot.domain import posture as p
 from bot.domain.errors import BadInput

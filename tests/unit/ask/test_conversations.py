@@ -125,6 +125,8 @@ async def test_a_question_that_was_not_answered_leaves_the_turn_before(bergland:
         ("open findings by region", "list the highs there"),
         ("what percentage of open findings in prod is overdue?", "and exposed?"),
         ("what percentage of open findings in prod is overdue?", "list them"),
+        ("what percentage of open findings in prod is overdue?", "which ones?"),
+        ("top 3 regions by open highs", "list the overdue ones there"),
     ],
 )
 async def test_a_follow_up_that_fits_nothing_before_is_asked_back(bergland: Database, turns: tuple[str, str]) -> None:
