@@ -63,6 +63,12 @@ class Asking(Marks):
             out.kind = "list"
         self._changes(kinds)
         self._lengths()
+        named = bool(out.sides) and all(f.key == out.by for side in out.sides for f in side[1])
+        lost = out.by and out.kind in {"compare", "trend", "stat"} and not named  # "which team has more, this or that?"
+        if lost and self.group is not None:
+            raise NotUnderstood(
+                f"What about the {self.group.said}? I can group, compare or follow over time, one at a time."
+            )
         if not out.kind and "open" in out.status and any(s.verb == "" for s in out.spans):
             over = [m for m in marks if m.kind == "time" and self._word(m.start) in {"over", "during", "for"}]
             if over:

@@ -51,6 +51,9 @@ def test_the_head_is_what_is_wanted(reader: Reader, question: str, meant: p.Post
         "owner of the oldest critical",
         "criticals in prod, teams",
         "criticals and their owners",
+        "compare apps orchard and quarry",
+        "open criticals in prod vs dev per team",
+        "trend of criticals by team",
         "average age of CVEs in prod",
         "which criticals affect the quarry team's apps",
     ],
@@ -126,6 +129,7 @@ def test_things_that_the_rule_is_not_about_are_asked_about() -> None:
 
 
 ALIKE = [
+    ("which team has more highs, orchard or quarry?", "highs of orchard vs quarry"),
     ("do we have more highs in prod or more highs in dev?", "do we have more highs in prod or dev?"),
     ("the three apps with the most open highs", "top 3 apps by open highs"),
     ("what is Orca reporting as critical?", "which criticals does Orca report?"),
