@@ -47,6 +47,7 @@ class Preview(_View):
     by_priority: tuple[tuple[Priority, int], ...] = ()
     urgent: tuple[HiddenLine, ...] = ()  # the P1 among them, the first few
     sample: tuple[HiddenLine, ...] = ()
+    listed: int = 0  # of those it is about: what the person who looks may see
 
     @property
     def p1(self) -> int:

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from bot.domain.errors import BadInput
 from bot.domain.findings import Severity
@@ -68,9 +68,14 @@ def ends(terms: SuppressionRule, now: datetime) -> datetime:
     return datetime.combine(terms.until, time(), now.tzinfo) + timedelta(days=1)
 
 
-def fitting(conn: Connection, match: Match, statuses: Sequence[str] = tuple(silences.OPEN)) -> Iterator[Row[Any]]:
-    """Stored findings in one of ``statuses`` that ``match`` is about."""
+def fitting(
+    conn: Connection, match: Match, statuses: Sequence[str] = tuple(silences.OPEN),
+    seen: ColumnElement[bool] | None = None,
+) -> Iterator[Row[Any]]:  # fmt: skip
+    """Stored findings in one of ``statuses`` that ``match`` is about; of those that are ``seen``, if given."""
     query = select(FINDINGS).where(FINDINGS.c.status.in_(statuses)).order_by(FINDINGS.c.priority, FINDINGS.c.id)
+    if seen is not None:
+        query = query.where(seen)
     for name, column in _COLUMNS.items():
         wanted = getattr(match, name)
         if wanted and not any(_SPECIAL.search(pattern) for pattern in wanted):
@@ -97,23 +102,34 @@ def facts_of(row: Row[Any], labels: Mapping[str, Mapping[str, str]]) -> Facts:
     )  # fmt: skip
 
 
-def preview(conn: Connection, terms: SuppressionRule, now: datetime) -> Preview:
-    """What it would hide of what is open now. Reads only."""
+def preview(
+    conn: Connection, terms: SuppressionRule, now: datetime, seen: ColumnElement[bool] | None = None
+) -> Preview:
+    """What it would hide of what is open now. Reads only. Findings are named only where they are ``seen``; the numbers
+    are the whole effect, which is what people put their names under."""
     least = 1 if terms.include_p1 else 2
     by_priority: dict[int, int] = {}
     by_cause: dict[str, int] = {}
     urgent: list[HiddenLine] = []
     sample: list[HiddenLine] = []
-    week = 0
+    week = listed = 0
+
+    def named(row: Row[Any]) -> None:
+        nonlocal listed
+        listed += 1
+        kept = urgent if row.priority == 1 else sample
+        if len(kept) < LISTED:
+            kept.append(line_of(row))
+
     for row in fitting(conn, terms.match):
         by_priority[row.priority] = by_priority.get(row.priority, 0) + 1
         week += row.first_seen >= now - WEEK
         if row.priority >= least:
             by_cause[row.cause_id] = by_cause.get(row.cause_id, 0) + 1
-        if row.priority == 1 and len(urgent) < LISTED:
-            urgent.append(line_of(row))
-        elif row.priority > 1 and len(sample) < LISTED:
-            sample.append(line_of(row))
+        if seen is None:
+            named(row)
+    for row in fitting(conn, terms.match, seen=seen) if seen is not None else ():
+        named(row)
     opened = select(func.count()).select_from(FINDINGS).where(FINDINGS.c.status.in_(silences.OPEN))
     return Preview(
         matched=sum(by_priority.values()),
@@ -124,6 +140,7 @@ def preview(conn: Connection, terms: SuppressionRule, now: datetime) -> Preview:
         by_priority=tuple((Priority(priority), number) for priority, number in sorted(by_priority.items())),
         urgent=tuple(urgent),
         sample=tuple(sample),
+        listed=listed,
     )
 
 

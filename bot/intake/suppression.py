@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, true
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
 from bot.domain.errors import BadInput, Conflict, Denied, Stale
 from bot.domain.findings import Environment
@@ -40,11 +40,13 @@ class Suppression:
 
     # --- what people do ----------------------------------------------------------------------------------------------
 
-    async def draft(self, actor: Actor, terms: SuppressionRule) -> RuleView:
+    async def draft(self, actor: Actor, terms: SuppressionRule, seen: ColumnElement[bool] | None = None) -> RuleView:
         """Write a rule down: it watches and hides nothing. ``Denied``, or ``BadInput`` where it lives too long."""
-        return await self._do(self._draft, actor, terms)
+        return await self._do(self._draft, actor, terms, seen)
 
-    def _draft(self, conn: Connection, actor: Actor, terms: SuppressionRule) -> RuleView | Denied:
+    def _draft(
+        self, conn: Connection, actor: Actor, terms: SuppressionRule, seen: ColumnElement[bool] | None
+    ) -> RuleView | Denied:
         now = self._clock.now()
         self._check_life(terms, now)
         rule_id = short_hash("person", silences.terms_hash(terms), prefix="sr-")
@@ -55,7 +57,7 @@ class Suppression:
         if known in LIVE:
             raise Conflict("This very rule is there already.", mend="/gatehouse rules shows it.")
         self._add(conn, rule_id, "person", terms, actor.principal.id, now)
-        return self._view(conn, silences.get(conn, rule_id), actor, look=True)
+        return self._view(conn, silences.get(conn, rule_id), actor, look=True, seen=seen)
 
     def _add(
         self, conn: Connection, rule_id: str, origin: str, terms: SuppressionRule, author: str, now: datetime
@@ -127,23 +129,34 @@ class Suppression:
 
     # --- what people see ---------------------------------------------------------------------------------------------
 
-    async def list(self, actor: Actor | None = None, *, over: bool = False) -> tuple[RuleView, ...]:
-        """Every rule with what it hides, or would; ``over``: also those that ended."""
+    async def list(
+        self, actor: Actor | None = None, *, over: bool = False, seen: ColumnElement[bool] | None = None
+    ) -> tuple[RuleView, ...]:
+        """Every rule with what it hides, or would; ``over``: also those that ended. Findings are named where they are
+        ``seen``."""
         await self._db.write(self._sync)
         states = [state.value for state in RuleState if over or not state.over]
         return await self._db.read(
-            lambda conn: tuple(self._view(conn, rule, actor, look=True) for rule in silences.rules(conn, states))
+            lambda conn: tuple(
+                self._view(conn, rule, actor, look=True, seen=seen) for rule in silences.rules(conn, states)
+            )
         )
 
     async def preview(self, terms: SuppressionRule) -> Preview:
         """What these terms would hide now; nothing is stored."""
         return await self._db.read(noise.preview, terms, self._clock.now())
 
-    async def hidden(self, rule_id: str = "", limit: int = SHOWN) -> tuple[HiddenLine, ...]:
-        """Findings that are hidden by one rule, or by any; the most urgent first."""
-        return await self._db.read(_hidden, rule_id, limit)
+    async def hidden(
+        self, rule_id: str = "", limit: int = SHOWN, seen: ColumnElement[bool] | None = None
+    ) -> tuple[tuple[HiddenLine, ...], int]:
+        """Findings that are hidden by one rule, or by any, the most urgent first; and how many there are. Only of those
+        that are ``seen`` (a condition over findings; None is all)."""
+        return await self._db.read(_hidden, rule_id, limit, seen)
 
-    def _view(self, conn: Connection, rule: Rule, actor: Actor | None, *, look: bool = False) -> RuleView:
+    def _view(
+        self, conn: Connection, rule: Rule, actor: Actor | None, *, look: bool = False,
+        seen: ColumnElement[bool] | None = None,
+    ) -> RuleView:  # fmt: skip
         terms, hidden = rule.terms, silences.hidden_by(conn, rule.id)
         action = _action(terms)
         signed = actor is not None and any(n.principal_id == actor.principal.id for n in rule.names)
@@ -154,7 +167,8 @@ class Suppression:
             author=terms.author, until=rule.until, include_p1=terms.include_p1, quorum=rule.quorum,
             names=tuple(NameLine(id=n.principal_id, name=n.name, at=n.at) for n in rule.names if n.hash == rule.hash),
             hidden=hidden[0], hidden_p1=hidden[1],
-            preview=noise.preview(conn, terms, self._clock.now()) if look and rule.state == "monitor" else Preview(),
+            preview=noise.preview(conn, terms, self._clock.now(), seen) if look and rule.state == "monitor"
+            else Preview(),
             may_activate=rule.state == "monitor" and not signed and self._may(actor, action, terms),
             may_end=live and self._may(actor, "suggest_silence", terms),
         )  # fmt: skip
@@ -301,17 +315,19 @@ def silenced(conn: Connection, where: Any = None) -> tuple[SilencedLine, ...]:
     return tuple(lines)
 
 
-def _hidden(conn: Connection, rule_id: str, limit: int) -> tuple[HiddenLine, ...]:
+def _hidden(
+    conn: Connection, rule_id: str, limit: int, seen: ColumnElement[bool] | None
+) -> tuple[tuple[HiddenLine, ...], int]:
     if rule_id:
         silences.get(conn, rule_id)  # says so where there is none
     rows = conn.execute(
         select(FINDINGS)
         .join(SILENCES, SILENCES.c.finding_id == FINDINGS.c.id)
-        .where(SILENCES.c.rule_id == rule_id if rule_id else true())
+        .where(SILENCES.c.rule_id == rule_id if rule_id else true(), true() if seen is None else seen)
         .order_by(FINDINGS.c.priority, FINDINGS.c.id)
         .limit(limit)
     )
-    return tuple(noise.line_of(row) for row in rows)
+    return tuple(noise.line_of(row) for row in rows), silences.hidden_by(conn, rule_id, seen)[0]
 
 
 def _action(terms: SuppressionRule) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, select, true, update
 
 from bot.domain.errors import NotFound
 from bot.domain.findings import Status
@@ -155,12 +155,12 @@ def any_hidden(conn: Connection) -> bool:
     return bool(conn.execute(select(exists().select_from(SILENCES))).scalar())
 
 
-def hidden_by(conn: Connection, rule_id: str) -> tuple[int, int]:
-    """Findings a rule hides now, and how many of them are P1."""
+def hidden_by(conn: Connection, rule_id: str = "", seen: ColumnElement[bool] | None = None) -> tuple[int, int]:
+    """Findings a rule hides now (or any) of those that are ``seen``, and how many of them are P1."""
     row = conn.execute(
         select(func.count(), func.count().filter(FINDINGS.c.priority == 1))
         .select_from(SILENCES.join(FINDINGS, FINDINGS.c.id == SILENCES.c.finding_id))
-        .where(SILENCES.c.rule_id == rule_id)
+        .where(SILENCES.c.rule_id == rule_id if rule_id else true(), true() if seen is None else seen)
     ).one()
     return int(row[0]), int(row[1])
 

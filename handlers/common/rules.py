@@ -12,6 +12,7 @@ from bot.domain.silence import RuleState, RuleView
 from bot.domain.views import Notice
 from bot.engine import Engine
 from bot.intake import noise
+from bot.reports.sight import require_member, seen_by
 from bot.settings import SuppressionRule
 from cards import rules
 from cards.model import Card
@@ -27,34 +28,38 @@ async def command(engine: Engine, actor: Actor, rest: str) -> Notice | Card:
     more, service = more.strip(), engine.suppression
     if word == "new" and more:
         terms = noise.read_rule(more, author=actor.principal.id, today=engine.clock.now().date())
-        return rules.rule_card(await service.draft(actor, terms))
+        return rules.rule_card(await service.draft(actor, terms, seen_by(engine.settings, actor)))
     if word == "hidden":
-        return await _hidden(engine, more)
+        return await _hidden(engine, actor, more)
     if word == "end" and more:
         rule_id, _, reason = more.partition(" ")
         return ended(await service.end(rule_id, actor, reason))
     if word not in {"", "all"} or more:
         raise BadInput(f"I do not know “{rest[:40]}”.", mend=_USAGE)
-    return rules.rules_card(await service.list(actor, over=word == "all"))
+    return await listed(engine, actor, over=word == "all")
 
 
-async def _hidden(engine: Engine, rule_id: str) -> Card:
-    found = await engine.suppression.hidden(rule_id)
-    status = await engine.board.attention()
-    total = sum(line.count for line in status.silenced if line.rule_id and rule_id in {"", line.rule_id})
+async def listed(engine: Engine, actor: Actor, *, over: bool = False) -> Card:
+    return rules.rules_card(await engine.suppression.list(actor, over=over, seen=seen_by(engine.settings, actor)))
+
+
+async def _hidden(engine: Engine, actor: Actor, rule_id: str) -> Card:
+    require_member(actor)
+    found, total = await engine.suppression.hidden(rule_id, seen=seen_by(engine.settings, actor))
     return rules.hidden_card("Hidden findings", found, total)
 
 
 async def show(engine: Engine, actor: Actor, ids: Mapping[str, Any]) -> Card:
-    """What an active rule hides; of one that watches, what it would hide."""
-    wanted = text_id(ids, "r")
-    view = next((v for v in await engine.suppression.list(actor) if v.id == wanted), None)
+    """What an active rule hides; of one that watches, what it would hide. Only what this person may see."""
+    require_member(actor)
+    wanted, seen = text_id(ids, "r"), seen_by(engine.settings, actor)
+    view = next((v for v in await engine.suppression.list(actor, seen=seen) if v.id == wanted), None)
     if view is None:
         raise BadInput("This rule is over.", mend="/gatehouse rules all shows what became of it.")
     if view.state is RuleState.MONITOR:
         found = view.preview
-        return rules.hidden_card(f"{view.name} would hide", (*found.urgent, *found.sample), found.matched)
-    return rules.hidden_card(f"{view.name} hides", await engine.suppression.hidden(wanted), view.hidden)
+        return rules.hidden_card(f"{view.name} would hide", (*found.urgent, *found.sample), found.listed)
+    return rules.hidden_card(f"{view.name} hides", *await engine.suppression.hidden(wanted, seen=seen))
 
 
 async def activate(engine: Engine, actor: Actor, ids: Mapping[str, Any]) -> Notice:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.domain.views import Notice
 from cards.model import Button
-from cards.rules import new_rule_card, rules_card
+from cards.rules import new_rule_card
 from cards.words import ids as ids_text
 from handlers.common import rules
 
@@ -21,7 +21,7 @@ _BACK = Button("gh.rule_list", "Back to the rules", ids_text())
 
 
 async def listed(desk: TeamsDesk, origin: Origin, _: Ids, __: Given) -> Reply:
-    return Reply(rules_card(await desk.engine.suppression.list(await desk.actor(origin))))
+    return Reply(await rules.listed(desk.engine, await desk.actor(origin)))
 
 
 async def new(desk: TeamsDesk, origin: Origin, _: Ids, __: Given) -> Reply:

@@ -106,7 +106,8 @@ async def test_activation_hides_and_is_told(rules: Suppression, intake: Intake, 
     assert kinds(db, view.id) == [
         "suppression.written", "refused", "suppression.signed", "suppression.active", "finding.hidden"
     ]  # fmt: skip
-    assert [line.id for line in await rules.hidden(view.id)] == [finding_id("toy", "d")]
+    lines, total = await rules.hidden(view.id)
+    assert ([line.id for line in lines], total) == ([finding_id("toy", "d")], 1)
     line = (await db.read(silenced))[0]
     assert (line.count, line.rule_id, line.reason) == (1, view.id, "rebuilt daily")
     # What comes later and fits is stored hidden: no card.

@@ -11,11 +11,17 @@ import pytest
 from sqlalchemy import insert
 
 from bot.domain.findings import Finding, Resource, Severity
+from bot.domain.ids import RandomIds
 from bot.domain.triage import Priority, Ssvc, Verdict
+from bot.governance.policy import Policy
+from bot.intake.noise import read_rule
+from bot.intake.suppression import Suppression
 from bot.remediation.catalog import builtin_catalog
 from bot.reports.board import Board
 from bot.reports.sight import Sight
 from bot.store.tables import CauseRow, ObservationRow
+from tests.unit.intake.test_stewardship import APPROVER
+from tests.unit.intake.test_stewardship import actor as approver
 
 from .fakes import CHANNEL, NOW, World, action_body, build_world
 from .test_asking import card_at, seed
@@ -121,9 +127,50 @@ async def test_a_button_in_a_dialog_is_pressed_where_the_dialog_was_opened(teams
     assert len(teams.services.did("why")) == 1
 
 
+async def rule_over_both(engine: Any, *, hides: bool) -> str:
+    """A rule about everything in prod, written by an approver; its id."""
+    engine.suppression = Suppression(
+        engine.db, engine.settings, engine.clock, RandomIds(), Policy.load(engine.settings.governance)
+    )
+    terms = read_rule("rules env:prod until:14d because", author="bob", today=engine.clock.now().date())
+    view = await engine.suppression.draft(approver(APPROVER), terms)
+    if hides:
+        await engine.suppression.activate(view.id, view.hash, approver(APPROVER))
+    return str(view.id)
+
+
+@pytest.mark.parametrize("hides", [True, False])
+async def test_what_a_rule_hides_or_would_is_named_to_whom_may_see_it(teams: World, hides: bool) -> None:
+    teams.db.write_sync(lambda conn: conn.exec_driver_sql("UPDATE findings SET priority = 2"))
+    rule = await rule_over_both(teams.app.desk.engine, hides=hides)
+    await teams.command("rules", trigger="t.1")
+    assert ("hides 2 findings" if hides else "would hide 2 findings of 2 open") in teams.private
+    await teams.click("gh.rule_show", {"r": rule}, trigger="t.2")
+    await teams.command("rules hidden", trigger="t.3")
+    await teams.command(f"rules hidden {rule}", trigger="t.4")
+    told = teams.slack.named("chat.postEphemeral")[1:]
+    assert [("Bucket 1 is public" in json.dumps(each), "1 finding." in json.dumps(each)) for each in told] == [
+        (True, True), (hides, hides), (hides, hides),
+    ]  # fmt: skip
+    assert SECRET not in teams.private
+    teams.services.team = "web"
+    await teams.click("gh.rule_show", {"r": rule}, trigger="t.5")
+    assert SECRET in teams.private
+
+
+async def test_the_p1_of_a_rule_just_written_are_named_to_whom_may_see_them(teams: World) -> None:
+    await rule_over_both(teams.app.desk.engine, hides=False)
+    await teams.command('rules new "other" env:prod until:10d because', trigger="t.1")
+    await teams.command("rules", trigger="t.2")
+    assert teams.private.count("P1 it is about") == 3  # one written just now, then both in the list
+    assert "Bucket 1 is public" in teams.private
+    assert SECRET not in teams.private
+
+
 async def test_a_guest_is_refused_lists_and_typed_ids(teams: World) -> None:
+    await rule_over_both(teams.app.desk.engine, hides=False)
     teams.services.guest = True
-    for number, text in enumerate(("findings", f"finding {OURS}")):
+    for number, text in enumerate(("findings", f"finding {OURS}", "rules hidden")):
         await teams.command(text, trigger=f"t.{number}")
-    assert teams.private.count("guests may not ask about") >= 2
+    assert teams.private.count("guests may not ask about") >= 3
     assert "Bucket" not in teams.private

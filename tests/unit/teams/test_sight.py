@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.slack.test_sight import OURS, SECRET, THEIRS, two_teams
+from tests.unit.slack.test_sight import OURS, SECRET, THEIRS, rule_over_both, two_teams
 
 from .kit import World, recorded, said
 from .streams import Teams
@@ -66,6 +66,20 @@ async def test_a_card_is_pressed_where_it_stands_and_nowhere_else(teams: World, 
     posted(teams)
     teams.db.write_sync(lambda conn: conn.exec_driver_sql("UPDATE posts SET subject = 'c-2'"))
     assert SECRET in said(await teams.press(verb, {"c": "c-2"}, id="2"))
+
+
+@pytest.mark.parametrize("hides", [True, False])
+async def test_what_a_rule_hides_or_would_is_named_to_whom_may_see_it(teams: World, hides: bool) -> None:
+    teams.db.write_sync(lambda conn: conn.exec_driver_sql("UPDATE findings SET priority = 2"))
+    rule = await rule_over_both(teams.desk.engine, hides=hides)
+    shown = said(await teams.press("gh.rule_show", {"r": rule}, id="1"))
+    hidden = await typed(teams, "rules hidden", "2")
+    assert "Bucket 1 is public" in shown
+    assert ("Bucket 1 is public" in hidden) is hides
+    for each in (shown, hidden, await typed(teams, "rules", "3"), said(await teams.press("gh.rule_list", {}, id="4"))):
+        assert SECRET not in each
+    teams.services.team = "web"
+    assert SECRET in said(await teams.press("gh.rule_show", {"r": rule}, id="5"))
 
 
 async def test_what_teams_asks_for_by_itself_is_shown_where_it_stands(teams: World) -> None:
