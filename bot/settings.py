@@ -361,8 +361,10 @@ class SlaSettings(_Section):
 class AskSettings(_Section):
     """Questions about posture."""
 
-    visibility: Literal["company", "team"] = Field("company", description="What an asker may see: everything, or the "
-                                                   "findings of the own team")  # fmt: skip
+    visibility: Literal["company", "team"] = Field("company", description=(
+        "What a member may see: everything, or the findings of the own team and one's own. It governs questions, "
+        "lists, numbers, the search, ids that are typed, and buttons outside of the channel where the card stands"
+    ))  # fmt: skip
     see_everything: tuple[str, ...] = Field((), description="Roles that see everything where visibility is team")
 
 
