@@ -86,7 +86,7 @@ class Engine:
 
         if self._answers is None:
             about, turns = About(self.board, self.approvals), StoredTurns(self.db, self.clock)
-            self._answers = Answers(self.db, self.settings, self.ask, about, turns, self.clock, self.ids)
+            self._answers = Answers(self.db, self.settings, self.ask, about, turns, self.clock, self.ids, self.sight)
         return self._answers
 
     @property

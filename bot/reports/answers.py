@@ -28,7 +28,7 @@ from bot.domain.ids import Clock, IdSource, canonical
 from bot.domain.principals import Actor
 from bot.reports import suggest, tables
 from bot.reports.about import About, Intent, Told, intent_of, named_in
-from bot.reports.sight import require_member, unseen
+from bot.reports.sight import Sight, require_member, unseen
 from bot.reports.turns import KEEP, StoredTurns, rights_key
 from bot.settings import Settings
 from bot.store import answers, posts
@@ -79,10 +79,11 @@ class Audience:
 
 class Answers:
     def __init__(
-        self, db: Database, settings: Settings, ask: Ask, about: About, turns: StoredTurns, clock: Clock, ids: IdSource
-    ) -> None:
+        self, db: Database, settings: Settings, ask: Ask, about: About, turns: StoredTurns, clock: Clock, ids: IdSource,
+        sight: Sight,
+    ) -> None:  # fmt: skip
         self._db, self._settings, self._ask, self._about = db, settings, ask, about
-        self._turns, self._clock, self._ids = turns, clock, ids
+        self._turns, self._clock, self._ids, self._sight = turns, clock, ids, sight
 
     # --- who and where -----------------------------------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Answers:
         Returns questions to offer about it. ``Denied`` for guests, ``NotFound`` for what the person may not see."""
         self.require(actor)
         who = self.audience(actor, place).who
-        await self._require_sight(cause_id, who)
+        await self._require_sight(cause_id, who, actor, place)
         key = rights_key(self._ask.rights(who))
         until = self._clock.now() + CARRIED
         await self._db.write(_hold, place.address, key, until, cause_id)
@@ -130,11 +131,7 @@ class Answers:
 
     async def sees(self, cause_id: str, actor: Actor) -> bool:
         """Whether this person may be told of a cause at all, be it only its title."""
-        try:
-            await self._require_sight(cause_id, self.audience(actor, Place("", private=True)).who)
-        except NotFound:
-            return False
-        return True
+        return await self._sight.sees(cause_id, actor)
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -150,7 +147,7 @@ class Answers:
         to, words = audience or self.audience(actor, place), habits if place.private else PLAIN
         if not question:
             return self._view("", "clarify", question, "What would you like to know?", to)
-        cause_id = await self._cause(question, place, to.who)
+        cause_id = await self._cause(question, actor, place, to.who)
         intent = intent_of(question)
         if intent and cause_id:
             return await self._about_it(intent, question, cause_id, actor, place, to, words)
@@ -231,12 +228,17 @@ class Answers:
         except ValidationError as error:
             raise BadInput("This answer has no query that could be run again.", mend="Ask anew.") from error
 
-    async def _cause(self, question: str, place: Place, who: Asker) -> str:
+    async def _cause(self, question: str, actor: Actor, place: Place, who: Asker) -> str:
         """What "it" is: what the question names, else the card it was asked under, else what was talked about."""
         named = named_in(question)
         if named:
             rights = self._ask.rights(who)
-            return await self._about.cause_of(named, None if rights.everything else rights.condition())
+            try:
+                return await self._about.cause_of(named, None if rights.everything else rights.condition())
+            except NotFound:
+                if not place.private:
+                    raise
+            return await self._about.cause_of(await self._sight.named(named, actor))
         if place.cause_id:
             return place.cause_id
         key = rights_key(self._ask.rights(who))
@@ -244,19 +246,26 @@ class Answers:
         _, held = await self._db.read(answers.conversation, place.key, key, now)
         if not held and place.direct:
             _, held = await self._db.read(answers.conversation, place.address, key, now)
+        if held and place.private and not await self._sight.sees(held, actor):
+            return ""  # what somebody else was told there, who may see more
         return held
 
     async def _about_it(
         self, intent: Intent, question: str, cause_id: str, actor: Actor, place: Place, to: Audience, words: Habits
     ) -> AnswerView:
-        await self._require_sight(cause_id, to.who)
+        await self._require_sight(cause_id, to.who, actor, place)
         told = await self._about.tell(intent, cause_id, actor, words)
         view = self._told(question, told, to)
         return await self._keep(view, None, place, to.who)
 
-    async def _require_sight(self, cause_id: str, who: Asker) -> None:
-        """Whoever may see none of its findings is told of it as of one that does not exist."""
+    async def _require_sight(self, cause_id: str, who: Asker, actor: Actor, place: Place) -> None:
+        """Whoever may see none of its findings is told of it as of one that does not exist. Privately it is told to
+        whoever is shown it elsewhere: who decides on it, was asked or took part; a conversation has the rights of
+        ``who``, whatever those of the asker."""
         if self._ask.rights(who).everything:
+            return
+        if place.private:
+            await self._sight.require(cause_id, actor)
             return
         seen = p.PostureQuery(kind=p.Kind.COUNT, where=(p.In(field="cause", values=(cause_id,)),))
         if not (await self._ask.recompute(seen, who)).value:

@@ -23,6 +23,7 @@ from bot.domain.principals import Actor, Platform, PlatformIdentity, Principal, 
 from bot.reports import suggest, tables
 from bot.reports.about import About, intent_of, named_in
 from bot.reports.answers import ANSWERS_KEPT, Answers, Place
+from bot.reports.sight import Sight
 from bot.reports.turns import KEEP, StoredTurns, rights_key
 from bot.settings import Settings
 from bot.store import answers as store
@@ -54,7 +55,14 @@ class Kit:
         self.ask = Ask(self.db, self.settings, self.clock, turns)
         nothing: Any = None
         self.answers = Answers(
-            self.db, self.settings, self.ask, About(nothing, nothing), turns, self.clock, RandomIds()
+            self.db,
+            self.settings,
+            self.ask,
+            About(nothing, nothing),
+            turns,
+            self.clock,
+            RandomIds(),
+            Sight(self.db, self.settings, nothing, nothing),
         )
 
 

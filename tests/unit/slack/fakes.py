@@ -573,7 +573,7 @@ async def build_world(path: Path, **more: Any) -> World:
     engine.sight = Sight(db, settings, services, services)
     turns = StoredTurns(db, engine.clock)
     questions, about = Ask(db, settings, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
-    engine.answers = Answers(db, settings, questions, about, turns, engine.clock, RandomIds())
+    engine.answers = Answers(db, settings, questions, about, turns, engine.clock, RandomIds(), engine.sight)
     app = build_app(engine, settings, slack.client())
     site = web.Application()
     site.add_routes(SlackConnection(app, settings).routes())

@@ -94,7 +94,7 @@ async def recorded(tmp_path: Path, connector: Any = None, clock: Any = None, **m
     engine.sight = Sight(db, made, services, services)
     turns = StoredTurns(db, engine.clock)
     questions, about = Ask(db, made, engine.clock, turns), About(services, services)  # type: ignore[arg-type]
-    engine.answers = Answers(db, made, questions, about, turns, engine.clock, RandomIds())
+    engine.answers = Answers(db, made, questions, about, turns, engine.clock, RandomIds(), engine.sight)
     async with connector.serving() as (wire, service_url):
         yield World(connector, service_url, db, services, TeamsDesk(engine, made, wire, pace=0))
     await db.close()
