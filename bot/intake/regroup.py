@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select, true
 
 from bot.domain.errors import Conflict, Denied, NotFound
 from bot.domain.ids import Clock, IdSource, short_hash
@@ -43,14 +43,16 @@ class Regroup:
     def __init__(self, db: Database, settings: Settings, clock: Clock, ids: IdSource, policy: Policy) -> None:
         self._db, self._settings, self._clock, self._ids, self._policy = db, settings, clock, ids, policy
 
-    async def look(self, cause_id: str, actor: Actor) -> RegroupView:
-        """What can be split off and merged with, for the dialog."""
-        outcome = await self._db.write(self._look, cause_id, actor)
+    async def look(self, cause_id: str, actor: Actor, shown: ColumnElement[bool] | None = None) -> RegroupView:
+        """What can be split off and merged with, for the dialog. Other causes only where they are ``shown``."""
+        outcome = await self._db.write(self._look, cause_id, actor, shown)
         if isinstance(outcome, Denied):
             raise outcome
         return outcome
 
-    def _look(self, conn: Connection, cause_id: str, actor: Actor) -> RegroupView | Denied:
+    def _look(
+        self, conn: Connection, cause_id: str, actor: Actor, shown: ColumnElement[bool] | None
+    ) -> RegroupView | Denied:
         cause = causes.get(conn, cause_id)
         refused = self._refusal(conn, cause, actor)
         if refused:
@@ -60,7 +62,7 @@ class Regroup:
             .where(
                 CAUSES.c.id != cause_id, CAUSES.c.state.in_(["open", "snoozed"]),
                 CAUSES.c.environment == cause.environment, CAUSES.c.playbook == cause.playbook,
-                CAUSES.c.provider == cause.provider,
+                CAUSES.c.provider == cause.provider, true() if shown is None else shown,
             )
             .order_by(
                 (CAUSES.c.rule_uid == cause.rule_uid).desc(), (CAUSES.c.owner == cause.owner).desc(),

@@ -125,9 +125,10 @@ async def named(engine: Engine, actor: Actor, command: str, rest: str) -> str:
     return await engine.sight.named(wanted(command, rest), actor)
 
 
-# What a button may name that leads to a cause: cause, subject of a question, plan, request, execution. A broken glass
-# (g) is shown to whom the policy lets review it.
-_LEADS = ("c", "s", "p", "q", "x")
+# What a button may name that leads to a cause: cause, subject of a question, plan, request, execution, the finding of
+# another witness (where a page begins is no id, and leads to none). A broken glass (g) is shown to whom the policy lets
+# review it.
+_LEADS = ("c", "s", "p", "q", "x", "o")
 
 
 async def in_sight(engine: Engine, ids: Mapping[str, Any], address: str, actor: Callable[[], Awaitable[Actor]]) -> None:

@@ -23,7 +23,7 @@ REGROUP = "gh.regroup"
 async def open_(desk: Desk, origin: Origin, ids: Mapping[str, Any]) -> Notice | None:
     async def make() -> dict[str, Any]:
         cause = text_id(ids, "c")
-        view = await desk.engine.regroup.look(cause, await desk.actor(origin))
+        view = await regroup.look(desk.engine, await desk.actor(origin), cause)
         metadata = json.dumps({"c": cause, "ch": origin.channel}, separators=(",", ":"))
         return blockkit.modal(attention.regroup_card(view), callback_id=REGROUP, private_metadata=metadata,
                               submit="Do it" if regroup.sends(view) else "", close="Cancel",

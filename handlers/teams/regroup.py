@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 async def open_(desk: TeamsDesk, origin: Origin, ids: Ids, _: Given) -> Reply:
     cause = text_id(ids, "c")
-    view = await desk.engine.regroup.look(cause, await desk.actor(origin))
+    view = await regroup.look(desk.engine, await desk.actor(origin), cause)
     send = Button("gh.send_regroup", "Do it", ids_text(c=cause), "primary") if regroup.sends(view) else None
     return Reply(regroup_card(view), send, back_to(ids))
 

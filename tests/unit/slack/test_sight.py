@@ -13,19 +13,25 @@ from sqlalchemy import insert
 from bot.domain.findings import Finding, Resource, Severity
 from bot.domain.ids import RandomIds
 from bot.domain.triage import Priority, Ssvc, Verdict
+from bot.domain.views import Option, OptionView
 from bot.governance.policy import Policy
 from bot.intake.noise import read_rule
+from bot.intake.regroup import Regroup
 from bot.intake.suppression import Suppression
 from bot.remediation.catalog import builtin_catalog
+from bot.reports.about import About
 from bot.reports.board import Board
 from bot.reports.sight import Sight
 from bot.store.tables import CauseRow, ObservationRow
 from tests.unit.intake.test_stewardship import APPROVER
 from tests.unit.intake.test_stewardship import actor as approver
 
-from .fakes import CHANNEL, NOW, World, action_body, build_world
-from .test_asking import card_at, seed
+from .fakes import CHANNEL, NOW, World, action_body, build_world, plan_view, request_view
+from .test_asking import blocks, card_at, say, seed
+from .test_glass import Glass
+from .test_rules import People
 
+OUR_CHANNEL = "C02PAY"
 OURS, THEIRS = "f-0000000000000001", "f-0000000000000002"
 SECRET = "Bucket 2 is public"
 
@@ -54,12 +60,19 @@ def two_teams(world: Any, engine: Any) -> None:
     world.db.write_sync(lambda conn: conn.execute(insert(ObservationRow.__table__), seen))  # type: ignore[attr-defined]
     engine.board = Board(engine.db, engine.settings, builtin_catalog(), engine.clock)
     engine.sight = Sight(engine.db, engine.settings, engine.board, world.services)
+    engine.answers._sight, engine.answers._about = engine.sight, About(engine.board, world.services)
     world.services.team = "payments"
+
+
+def approves(world: Any) -> None:
+    """From now on the policy lets whoever asks approve any fix."""
+    world.services.plan = plan_view(OptionView(option=Option.APPROVE, allowed=True), request=request_view())
 
 
 @pytest.fixture
 async def teams(tmp_path: Path) -> AsyncIterator[World]:
-    made = await build_world(tmp_path, ask={"visibility": "team"})
+    owners = {"payments": {"name": "Payments", "channels": [f"slack:{OUR_CHANNEL}"]}}
+    made = await build_world(tmp_path, ask={"visibility": "team"}, routing={"owners": owners})
     two_teams(made, made.app.desk.engine)
     yield made
     await made.app.desk.drain()
@@ -125,6 +138,64 @@ async def test_a_button_in_a_dialog_is_pressed_where_the_dialog_was_opened(teams
     view["private_metadata"] = json.dumps({"ch": CHANNEL})
     await teams.payload(body | {"view": view, "trigger_id": "t.2"})
     assert len(teams.services.did("why")) == 1
+
+
+async def test_who_decides_is_told_of_a_cause_privately_and_the_channel_is_not(teams: World) -> None:
+    async def told(text: str, **more: Any) -> str:
+        await say(teams, text, **more)
+        return json.dumps(blocks(teams)) + json.dumps(list(teams.slack.streams.values()), ensure_ascii=False)
+
+    for text in (f"explain {THEIRS}", "explain c-0000002", "how do I fix it?"):
+        assert SECRET not in await told(text), text
+    approves(teams)
+    assert SECRET not in await told(f"<@U0BOT> explain {THEIRS}", channel=OUR_CHANNEL)
+    assert SECRET not in await told("<@U0BOT> explain c-0000002", channel=OUR_CHANNEL)
+    assert SECRET in await told(f"explain {THEIRS}")
+    teams.slack.streams.clear()
+    assert SECRET in await told("how do I fix it?")
+    teams.slack.streams.clear()
+    listed = await told("list the critical findings")
+    assert "Bucket 1 is public" in listed
+    assert SECRET not in listed  # lists stay as they were
+    await told(f"explain {THEIRS}")
+    teams.services.plan = plan_view(OptionView(option=Option.ASK, allowed=True))
+    teams.slack.streams.clear()
+    assert SECRET not in await told("explain it")  # no longer: what was talked about is not kept to either
+
+
+async def test_a_cause_is_merged_with_one_that_is_seen(teams: World) -> None:
+    engine: Any = teams.app.desk.engine
+    engine.people = People()  # an approver by the policy; of no team
+    engine.regroup = Regroup(
+        engine.db, engine.settings, engine.clock, RandomIds(), Policy.load(engine.settings.governance)
+    )
+    card_at(teams, CHANNEL, "7.7", "c-1")
+    await teams.click("gh.regroup", {"c": "c-1"}, trigger="t.1")
+    assert SECRET not in json.dumps(teams.slack.named("views.update"))
+    given = {"do": "m:c-2", "reason": "same"}
+    await teams.submit("gh.regroup", {"c": "c-1", "ch": CHANNEL}, given)
+    assert "no cause c-2 that you may see" in teams.private
+    assert SECRET not in teams.private
+    await teams.click("gh.merge", {"c": "c-1", "f": OURS, "o": THEIRS}, trigger="t.2")
+    assert teams.services.did("merge") == []
+    approves(teams)
+    await teams.click("gh.merge", {"c": "c-1", "f": OURS, "o": THEIRS}, trigger="t.3")
+    assert len(teams.services.did("merge")) == 1
+    await teams.submit("gh.regroup", {"c": "c-1", "ch": CHANNEL}, given, hash_="h2")
+    assert f"part of “{SECRET}” now" in teams.private
+
+
+async def test_a_review_of_a_glass_shows_nothing_to_whom_the_policy_does_not_permit(teams: World) -> None:
+    services: Any = teams.services
+    services.glass = made = Glass()
+    made.denied = True
+    for number, verb in enumerate(("gh.glass_ok", "gh.glass_bad")):
+        await teams.click(verb, {"g": "glass-1", "c": "c-2"}, trigger=f"t.{number}")
+    await teams.submit("gh.glass_review", {"g": "glass-1", "j": "yes", "ch": CHANNEL}, {"comment": "fine"})
+    told = teams.private + json.dumps(teams.slack.named("views.open") + teams.slack.named("views.update"))
+    assert "cannot review it" in told
+    assert not any(word in told for word in (SECRET, "Public bucket", "it leaks"))
+    assert made.calls == []
 
 
 async def rule_over_both(engine: Any, *, hides: bool) -> str:

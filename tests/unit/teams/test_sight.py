@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.slack.test_sight import OURS, SECRET, THEIRS, rule_over_both, two_teams
+from bot.domain.ids import RandomIds
+from bot.governance.policy import Policy
+from bot.intake.regroup import Regroup
+from tests.unit.slack.test_glass import Glass
+from tests.unit.slack.test_rules import People
+from tests.unit.slack.test_sight import OURS, SECRET, THEIRS, approves, rule_over_both, two_teams
 
 from .kit import World, recorded, said
 from .streams import Teams
-from .test_asking import ours
+from .test_asking import mention, ours
 from .test_asking_extension import invoke, posted, search
 from .test_desk import private
 from .world import CHANNEL, press
@@ -21,7 +26,8 @@ from .world import CHANNEL, press
 
 @pytest.fixture
 async def teams(tmp_path: Path) -> AsyncIterator[World]:
-    async with recorded(tmp_path, Teams(), ask={"visibility": "team"}) as made:
+    owners = {"payments": {"name": "Payments", "channels": [f"teams:{CHANNEL}"]}}
+    async with recorded(tmp_path, Teams(), ask={"visibility": "team"}, routing={"owners": owners}) as made:
         two_teams(ours(made), made.desk.engine)
         yield made
 
@@ -80,6 +86,63 @@ async def test_what_a_rule_hides_or_would_is_named_to_whom_may_see_it(teams: Wor
         assert SECRET not in each
     teams.services.team = "web"
     assert SECRET in said(await teams.press("gh.rule_show", {"r": rule}, id="5"))
+
+
+async def test_who_decides_is_told_of_a_cause_privately_and_the_channel_is_not(teams: World) -> None:
+    async def told(what: dict[str, Any]) -> str:
+        before = len(teams.connector.asked)
+        await teams.come(what)
+        await teams.desk.drain()
+        return json.dumps(teams.connector.asked[before:], ensure_ascii=False, default=str)
+
+    assert "There is no finding" in await told(private(f"explain {THEIRS}", id="1"))
+    approves(teams)
+    in_channel = await told(mention(f"explain {THEIRS}", "2"))
+    assert "There is no finding" in in_channel
+    assert SECRET not in in_channel
+    assert SECRET in await told(private(f"explain {THEIRS}", id="3"))
+    assert SECRET not in await told(private("list the critical findings", id="4"))
+
+
+async def test_a_cause_is_merged_with_one_that_is_seen(teams: World) -> None:
+    engine: Any = teams.desk.engine
+    people = engine.people
+    posted(teams)
+    engine.regroup = Regroup(
+        engine.db, engine.settings, engine.clock, RandomIds(), Policy.load(engine.settings.governance)
+    )
+    engine.people = People()  # an approver by the policy; of no team
+    assert SECRET not in said(await teams.press("gh.regroup", {"c": "c-1"}, id="1"))
+    given = {"do": "m:c-2", "reason": "same"}
+    refused = said(await teams.press("gh.send_regroup", {"c": "c-1"}, given, id="2"))
+    assert "no cause c-2 that you may see" in refused
+    assert SECRET not in refused
+    engine.people = people
+    await teams.press("gh.merge", {"c": "c-1", "f": OURS, "o": THEIRS}, id="3")
+    assert teams.services.did("merge") == []
+    approves(teams)
+    await teams.press("gh.merge", {"c": "c-1", "f": OURS, "o": THEIRS}, id="4")
+    assert len(teams.services.did("merge")) == 1
+    engine.people = People()
+    merged = said(await teams.press("gh.send_regroup", {"c": "c-1"}, given, id="5"))
+    assert f"part of “{SECRET}” now" in merged
+
+
+async def test_a_review_of_a_glass_shows_nothing_to_whom_the_policy_does_not_permit(teams: World) -> None:
+    services: Any = teams.services
+    services.glass = made = Glass()
+    made.denied = True
+    shown = [said(await teams.press(f"gh.{verb}", {"g": "glass-1"}, given, id=str(number)))
+             for number, (verb, given) in enumerate((("glass_ok", None), ("glass_bad", None),
+                                                     ("send_glass_review", {"comment": "fine"})))]  # fmt: skip
+    for each in shown:
+        assert "cannot review it" in each
+        assert not any(word in each for word in (SECRET, "Public bucket", "it leaks"))
+    assert made.calls == []
+    await teams.press("gh.glass_ok", {"g": "glass-1", "c": "c-2"}, id="9")  # nor by naming the cause
+    assert made.calls == []
+    made.denied = False  # where the policy permits it is shown, whoever's it is
+    assert "Block" in said(await teams.press("gh.glass_ok", {"g": "glass-1"}, id="10"))
 
 
 async def test_what_teams_asks_for_by_itself_is_shown_where_it_stands(teams: World) -> None:
