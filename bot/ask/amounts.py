@@ -109,6 +109,8 @@ def _severity_range(words: Sequence[Token], at: int, now: datetime) -> Mark | No
         )
         if not up and not down:
             return None
+        if _is(words, end, "or", "more") and any(_word(words, n) == "more" for n in range(at)):
+            return None  # "more criticals or more lows"
         chosen, end = (order[: rank + 1] if up else order[rank:]), end + (up or down)
     return Mark("value", at, end, "severity", tuple(chosen)) if chosen else None
 

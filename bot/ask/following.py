@@ -10,6 +10,7 @@ from bot.ask.scan import Scan
 from bot.ask.tokens import tokens
 
 _THERE_IS = frozenset(["is", "are", "was", "were", "be", "been", "has", "have", "had", "exist", "exists", "any"])
+_IS_THERE = frozenset(["is", "are", "was", "were", "be", "been"])
 _SOMEWHERE = frozenset(["region", "account", "env", "provider", "team", "app"])
 _YES_OR_NO = frozenset(["exposed", "kev", "exploitable", "fixable", "overdue"])
 _REFERS = frozenset(["those", "these", "them", "they", "their", "it", "its", "that", "ones"])
@@ -29,7 +30,7 @@ def there(found: Scan) -> Mark | None:
         before = found.words[at - 1].word if at else ""
         after = found.words[at + 1].word if at + 1 < len(found.words) else ""
         said = token.word == "there" and not token.quoted and at not in covered
-        if said and before not in _THERE_IS | {"hi", "hello", "hey", "out"} and after not in _THERE_IS:
+        if said and before not in _IS_THERE | {"hi", "hello", "hey", "out"} and after not in _THERE_IS:
             return Mark("there", at, at + 1)
     return None
 

@@ -237,7 +237,7 @@ class Grouping(Filters):
                 target = thing if thing is not None and thing.dim not in {"finding", "problem"} else target
             if target is not None and target is self.group:
                 continue  # "the distinct apps with criticals": how many each has
-            plain = self._word(mark.start) in {"distinct", "unique", "different"}
+            plain = self._word(mark.start) in {"distinct", "unique", "different", "separate"}
             if (
                 target is None
                 or (target.kind == "noun" and target.dim in {"finding", "problem"})

@@ -7,6 +7,7 @@ from itertools import pairwise
 from bot.ask.asking import Asking
 from bot.ask.comparing import Comparing
 from bot.ask.grouping import Grouping
+from bot.ask.lexicon import FAMILIES
 from bot.ask.marks import COUNTED, GROUPS, LACKED, Elsewhere, NotUnderstood
 from bot.ask.reading import Mark, Parsed
 from bot.ask.scan import Scan
@@ -51,6 +52,7 @@ class _Parser(Grouping, Comparing, Shares, Asking):
     def run(self) -> Parsed:
         self._context()
         self._negations()
+        self._not_ruled()
         self._compare()
         self._grouping()
         self._limits()
@@ -63,6 +65,13 @@ class _Parser(Grouping, Comparing, Shares, Asking):
         self._unused()
         self._idle()
         return self.out
+
+    def _not_ruled(self) -> None:
+        """``buckets that are not public``: the rule is left out, the things stay what is asked for."""
+        if not any(m.kind == "rule" and m.negated for m in self.marks):
+            return
+        for mark in self._of("spoken"):
+            mark.kind = "family" if mark.values and mark.values[0] in FAMILIES else "value"
 
     def _unused(self) -> None:
         """A comparing word that compares nothing, and a thing counted that is none of ours."""

@@ -24,6 +24,7 @@ class Rules:
         runs = self._coordinated(found)
         public = [m for m in marks if m.kind == "public"]
         spare = [at for at in found.left if not found.words[at].quoted and not is_link(found.words[at].word)]
+        spare = [at for at in spare if not found.words[at].word.startswith("non-")]  # read as "non" and the rest
         told = [at for at in spare if any(s in self.vocabulary.stems for s in _stems(found.words[at].word))]
         for mark in public:
             told += range(mark.start, mark.end)
@@ -107,7 +108,8 @@ class Rules:
 
     def _covered(self, found: Scan, types: frozenset[str] = frozenset()) -> list[Rule]:
         """The rule whose title the question has nearly whole: four words of it in five."""
-        said = {s for token in found.words if not token.quoted for s in _stems(token.word)}
+        words = [token.word for token in found.words if not token.quoted and not token.word.startswith("non-")]
+        said = {s for word in words for s in _stems(word)}
         best: list[Rule] = []
         most = 0.0
         for rule in self.vocabulary.rules:
@@ -166,8 +168,10 @@ class Rules:
         negative = all(rule.negative for rule in chosen)
         for mark in list(found.marks):
             words = [s for at in range(mark.start, mark.end) for s in stem(found.words[at].word)]
-            if mark in flags and any(m.kind == "neg" and 0 <= mark.start - m.end <= 1 for m in found.marks):
-                continue  # "public buckets that are not exposed"
+            if mark in flags and any(
+                m.kind == "neg" and (0 <= mark.start - m.end <= 1 or 0 <= first - m.end <= 1) for m in found.marks
+            ):
+                continue  # "public buckets that are not exposed", "exposed but not public"
             near_it = any(abs(mark.start - at) <= 5 or abs(mark.end - at) <= 5 for at in told)
             if mark in flags and ({"internet", "public", "exposed"} & every) and near_it:
                 found.marks.remove(mark)

@@ -82,6 +82,8 @@ class States(Filters):
     def _state(self, into: Parsed, mark: Mark, timed: bool) -> None:
         word = {"closed": "resolved", "muted": "suppressed", "new": "new"}.get(mark.kind) or mark.values[0]
         if mark.negated:
+            if word == "open" and self._word(mark.end) == "to":
+                raise NotUnderstood("Not open to what, or no longer open? Please say it another way.")
             if word == "resolved":
                 into.status.append("open")
             elif word in {"open", "new", "in_progress", "suppressed"}:

@@ -62,6 +62,7 @@ CONVERSATIONS: list[list[tuple[str, str]]] = [  # each turn, and a whole questio
         ("which region has the most open highs?", "which region has the most open highs?"),
         ("list the high ones there", "list the open highs in {first}"),
         ("how many criticals there?", "how many open criticals in {first}?"),
+        ("how many lows do we have there?", "how many open lows in {first}?"),
     ],
     [
         ("highs in Frankfurt", "highs in Frankfurt"),

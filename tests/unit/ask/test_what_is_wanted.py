@@ -8,7 +8,20 @@ from bot.ask.reader import Reader
 from bot.ask.vocabulary import Rule, Vocabulary, stem, words_of
 from bot.domain import posture as p
 
-from .test_reading_a_question import CRITICAL, MACHINES, OPEN, OVERDUE, VULNERABLE, ask, by, count, has, same, without
+from .test_reading_a_question import (
+    CRITICAL,
+    EXPOSED,
+    MACHINES,
+    OPEN,
+    OVERDUE,
+    VULNERABLE,
+    ask,
+    by,
+    count,
+    has,
+    same,
+    without,
+)
 
 MISCONFIGURED = has("type", "misconfiguration")
 
@@ -129,6 +142,7 @@ def test_things_that_the_rule_is_not_about_are_asked_about() -> None:
 
 
 ALIKE = [
+    ("more open highs or more open lows?", "open highs vs open lows"),
     ("which team has more highs, orchard or quarry?", "highs of orchard vs quarry"),
     ("do we have more highs in prod or more highs in dev?", "do we have more highs in prod or dev?"),
     ("the three apps with the most open highs", "top 3 apps by open highs"),
@@ -148,6 +162,20 @@ def test_said_otherwise_it_means_the_same(reader: Reader, question: str, other: 
     one, two = ask(reader, question), ask(reader, other)
     assert one.outcome == two.outcome == "answered", (one.said, two.said)
     assert same(one.query) == same(two.query)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "exposed RDS snapshots that are not public",
+        "exposed but not public RDS snapshots",
+        "exposed non-public RDS snapshots",
+    ],
+)
+def test_what_is_not_public_stays_what_is_asked_for(question: str) -> None:
+    query = ask(_company(), question).query
+    things = has("resource_type", "RDS Snapshot")
+    assert set(query.where) == {OPEN, EXPOSED, things, without(has("rule", "r-2"))}
 
 
 def test_public_but_not_exposed_keeps_both(reader: Reader) -> None:
