@@ -130,7 +130,7 @@ class Grouping(Filters):
         if mark.dim in {"severity", "type"} and self._word(mark.end - 1).endswith("s"):
             return False  # "criticals of the apps": a thing of its own
         return mark.kind in FILTERS - {"family", "rule", "uid"} or mark.kind in {
-            "number", "most", "least", "status", "mine", "dedupe",
+            "number", "most", "least", "status", "mine", "dedupe", "new", "closed", "muted", "found",
         }  # fmt: skip
 
     def _runs(self) -> list[list[Mark]]:

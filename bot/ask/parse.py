@@ -100,6 +100,7 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             beside = any(m.dim == mark.dim and m is not mark and abs(m.start - mark.start) <= 4 for m in self.marks)
             if not beside and not (counts and COUNTED.get(mark.dim) == self.out.of):
                 raise NotUnderstood(f"What about the {mark.said}? Please say it another way.")
+        self._both_at_once()
         about = {t for r in self.vocabulary.rules if any(r.uid in f.values for f in self.out.filters) for t in r.types}
         for one in self.out.filters:  # "unencrypted volumes and snapshots": the rule has taken one of the two
             apart = one.key == "resource_type" and about and not one.negated and not about & set(one.values)
@@ -109,6 +110,17 @@ class _Parser(Grouping, Comparing, Shares, Asking):
             raise NotUnderstood(f"“{split[0].said}” by what? Say by team, by severity …")
         if not self.out.measure and (middling := self._of("average", "median", "old")):
             raise NotUnderstood(f"“{middling[0].said}” of what? I know ages and times to fix.")
+
+    def _both_at_once(self) -> None:
+        """``apps with criticals in both prod and dev``: in each of them, which a filter cannot say."""
+        per = self.group is not None and self._word(self._back(self.group.start)) in {"by", "per", "each", "every"}
+        if per or (not self.out.by and self.out.of in {"", "finding", "problem", "resource"}):
+            return
+        for run in self._runs():
+            words = {self._word(run[0].start - 1), self._word(run[-1].end)}
+            joined = {self._word(m.start) for m in self._between(run[0], run[-1])}
+            if "both" in words and "and" in joined and not any(m.negated for m in run):
+                raise NotUnderstood(f"In {run[0].said} and in {run[-1].said} at once? Please ask one by one.")
 
     # --- meaning from the neighbourhood
 

@@ -67,6 +67,9 @@ def test_the_head_is_what_is_wanted(reader: Reader, question: str, meant: p.Post
         "compare apps orchard and quarry",
         "open criticals in prod vs dev per team",
         "trend of criticals by team",
+        "which apps have criticals in both prod and dev",
+        "rules Wiz and Orca both report",
+        "how many teams have highs in both aws and azure",
         "average age of CVEs in prod",
         "which criticals affect the quarry team's apps",
     ],
@@ -142,6 +145,8 @@ def test_things_that_the_rule_is_not_about_are_asked_about() -> None:
 
 
 ALIKE = [
+    ("new CVEs since Monday", "which CVEs are new since Monday"),
+    ("findings by team in both prod and dev", "findings by team in prod or dev"),
     ("more open highs or more open lows?", "open highs vs open lows"),
     ("which team has more highs, orchard or quarry?", "highs of orchard vs quarry"),
     ("do we have more highs in prod or more highs in dev?", "do we have more highs in prod or dev?"),
