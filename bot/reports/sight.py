@@ -144,8 +144,11 @@ class Sight:
         return await self._party(cause_id, actor)
 
     def _shown(self, conn: Connection, cause_id: str, actor: Actor, seen: ColumnElement[bool]) -> bool:
-        shown = causes_of(seen & (FINDINGS.c.cause_id == cause_id), self._settings, actor)
-        return conn.execute(select(CAUSES.c.id).where(CAUSES.c.id == cause_id, shown)).first() is not None
+        if actor.standing.objection():
+            return False
+        found = select(FINDINGS.c.id).where(FINDINGS.c.cause_id == cause_id, seen)
+        owned = select(CAUSES.c.id).where(CAUSES.c.id == cause_id, CAUSES.c.owner.in_(owners_of(self._settings, actor)))
+        return any(conn.execute(each.limit(1)).first() is not None for each in (found, owned))
 
     async def _party(self, cause_id: str, actor: Actor) -> bool:
         """Whether it is this person's to decide, was asked of them, or asked or decided by them."""
