@@ -62,9 +62,10 @@ class Checkpoint:
 def parse(text: str) -> list[Checkpoint]:
     """Every checkpoint in a text: a witness file, or what was copied from a channel."""
     found = []
-    # In chat the colons of a time are shown as look-alikes, so that nothing becomes an emoji (cards/foreign.py).
+    # In chat the colons of a time are shown as look-alikes, so that nothing becomes an emoji (cards/foreign.py), and a
+    # line ends as a sentence does.
     for origin, size, root, at in _FORM.findall(text.replace("∶", ":")):
-        found.append(Checkpoint(origin, int(size), base64.b64decode(root).hex(), at))
+        found.append(Checkpoint(origin, int(size), base64.b64decode(root).hex(), at.rstrip(".")))
     return found
 
 
