@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bot.sandbox.aws import cloud_environment
+
 from .world import Lab, laboratory
 
 HERE = Path(__file__).parent
@@ -21,6 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+async def made_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
     async with laboratory(tmp_path_factory.mktemp("scenarios")) as made:
         yield made
+
+
+@pytest.fixture
+def lab(made_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """With AWS clients that know the simulated AWS only, and none of the other tests' clients do."""
+    for name, value in cloud_environment(made_lab.aws.endpoint).items():
+        monkeypatch.setenv(name, value)
+    return made_lab

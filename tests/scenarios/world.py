@@ -399,7 +399,8 @@ async def laboratory(folder: Path) -> AsyncIterator[Lab]:
             lab = Lab(folder, aws, slack, tenant, service_url, settings)
             with noted(lab.shown):
                 await lab.begin()
-                yield lab
-            if lab.db is not None:
-                await lab.db.close()
+        with noted(lab.shown):
+            yield lab
+        if lab.db is not None:
+            await lab.db.close()
     await slack.server.close()
