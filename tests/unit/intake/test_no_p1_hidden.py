@@ -24,6 +24,8 @@ from .test_lifecycle import poll
 from .test_stewardship import APPROVER, actor
 from .test_suppression import URGENT, other
 
+pytestmark = pytest.mark.xdist_group("no P1 hidden")  # the last test counts what the others did
+
 RULES, ENVIRONMENTS = ("urgent", "r1", "r2", "r3"), ("prod", "dev", "test")
 STEPS = 60
 
@@ -131,7 +133,6 @@ async def test_no_p1_is_hidden_whatever_the_rules(
             await step(number)
         hidden += await db.read(check)
     assert db.read_sync(ledger.verify).ok
-pytestmark = pytest.mark.xdist_group("no P1 hidden")  # the last test counts what the others did
     TRIED[seed] = hidden
 
 
