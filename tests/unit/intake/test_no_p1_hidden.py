@@ -24,10 +24,9 @@ from .test_lifecycle import poll
 from .test_stewardship import APPROVER, actor
 from .test_suppression import URGENT, other
 
-pytestmark = pytest.mark.xdist_group("no P1 hidden")  # the last test counts what the others did
-
 RULES, ENVIRONMENTS = ("urgent", "r1", "r2", "r3"), ("prod", "dev", "test")
 STEPS = 60
+HIDES = 4  # in this run some P1 are hidden lawfully
 
 
 def a_rule(random: Random, clock: StillClock, number: int) -> SuppressionRule:
@@ -133,12 +132,5 @@ async def test_no_p1_is_hidden_whatever_the_rules(
             await step(number)
         hidden += await db.read(check)
     assert db.read_sync(ledger.verify).ok
-    TRIED[seed] = hidden
-
-
-TRIED: dict[int, int] = {}
-
-
-def test_the_runs_before_hid_some_p1_lawfully() -> None:
-    """Else the property above would hold of a thing that never hides any."""
-    assert not TRIED or sum(TRIED.values()) > 0
+    if seed == HIDES:  # else the property would hold of a thing that never hides any
+        assert hidden > 0
