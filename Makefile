@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; each makes its own virtual environment.
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST ?= -n auto --dist loadgroup
+PYTEST ?= -n auto
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 

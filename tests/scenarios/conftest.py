@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,15 +10,6 @@ import pytest_asyncio
 from bot.sandbox.aws import cloud_environment
 
 from .world import Lab, laboratory
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder in one worker: it has one AWS, and what was played once is not played again."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group("scenarios"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
