@@ -7,10 +7,17 @@ import os
 import shutil
 import socket
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import aiohttp
 
 from bot.domain.errors import SettingsError
+
+START_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,59 @@ def _npm_install(home: Path, package: Package, start: Path) -> None:
                 if not start.exists():  # another process was faster, which is as good
                     raise
             Path(work).mkdir(exist_ok=True)  # for the context manager to remove
+
+
+class Local(ABC):
+    """A program that serves HTTP on this machine: started, asked until it answers as the one that was started, ended
+    with the ``async with`` it is used in."""
+
+    url: str
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def begin(self, *command: str, probe: str, refusal: SettingsError, **options: Any) -> None:
+        """``probe``: the path whose answer ``is_ours``. Raises ``refusal`` where it does not answer in time."""
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for us alone: we end the bot first, then what it talks to
+            **options,
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._answering(probe)
+        except TimeoutError as error:
+            await self.stop()
+            raise refusal from error
+
+    @abstractmethod
+    def is_ours(self, answer: Any) -> bool:
+        """Whether the program that answered is the one that was started; what has another shape may raise."""
+
+    async def _answering(self, probe: str) -> None:
+        async with aiohttp.ClientSession() as http:
+            while True:
+                if self._process is None or self._process.returncode is not None:
+                    raise TimeoutError
+                try:
+                    async with http.get(f"{self.url}{probe}") as answer:
+                        if self.is_ours(await answer.json(content_type=None)):
+                            return
+                except (aiohttp.ClientError, ValueError, KeyError, TypeError):
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        await stop(process)
 
 
 async def stop(process: asyncio.subprocess.Process | None) -> None:

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -109,74 +108,40 @@ def profiles(members: Sequence[Member] = MEMBERS) -> dict[str, dict[str, Any]]:
     return {m.id: {"is_restricted": m.guest, "locale": m.locale, "tz": m.tz} for m in members}
 
 
-class LocalSlack:
+class LocalSlack(programs.Local):
     """``async with LocalSlack(program, folder) as slack: slack.url``"""
 
     def __init__(self, program: Path, folder: Path, *, port: int = 0) -> None:
+        super().__init__()
         self.program = program
         self.folder = folder
         self.port = port
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
+        self.url = f"http://localhost:{port}"
 
     async def __aenter__(self) -> LocalSlack:
         if self.port:
             programs.require_free(self.port, "--port")
         self.port = self.port or free_port()
+        self.url = f"http://localhost:{self.port}"
         config = self.folder / "workspace.yml"
         await asyncio.to_thread(self._write, config)
-        self._process = await asyncio.create_subprocess_exec(
-            str(self.program),
-            "--config",
-            str(config),
-            "--port",
-            str(self.port),
-            "--files-dir",
-            str(self.folder / "files"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C is for us alone: we end the bot first, then what it talks to
-        )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._answering()
-        except TimeoutError as error:
-            await self.stop()
-            raise SettingsError(
+        await self.begin(
+            str(self.program), "--config", str(config), "--port", str(self.port),
+            "--files-dir", str(self.folder / "files"),
+            probe="/_control/state",
+            refusal=SettingsError(
                 f"the local Slack workspace did not start on port {self.port}",
                 mend="Choose another port (--port), and try again.",
-            ) from error
+            ),
+        )  # fmt: skip
         return self
 
     def _write(self, config: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         config.write_text(yaml.safe_dump(workspace(), sort_keys=False), "utf-8")
 
-    async def _answering(self) -> None:
-        async with aiohttp.ClientSession() as http:
-            while True:
-                if self._process is None or self._process.returncode is not None:
-                    raise TimeoutError
-                try:
-                    async with http.get(f"{self.url}/_control/state") as answer:
-                        if (await answer.json(content_type=None))["workspace"]["teamId"] == TEAM:
-                            return
-                except (aiohttp.ClientError, ValueError, KeyError):
-                    pass
-                await asyncio.sleep(0.05)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def stop(self) -> None:
-        process, self._process = self._process, None
-        await programs.stop(process)
+    def is_ours(self, answer: Any) -> bool:
+        return bool(answer["workspace"]["teamId"] == TEAM)
 
     async def control(self, action: str, **body: Any) -> Any:
         """The workspace's own control API: what a user does, without a browser."""

@@ -11,10 +11,8 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import aiohttp
 import yaml
 
 from bot.domain.errors import SettingsError
@@ -157,40 +155,29 @@ async def install(cache: Path | None = None) -> Path:
     return await programs.install(PACKAGE, cache)
 
 
-class Playground:
+class Playground(programs.Local):
     """``async with Playground(program, folder, app_id, endpoint) as playground: playground.url``"""
 
     def __init__(self, program: Path, folder: Path, app_id: str, endpoint: str) -> None:
+        super().__init__()
         self.program, self.folder, self.app_id, self.endpoint = program, folder, app_id, endpoint
-        self.port = 0
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        self.url = ""
 
     async def __aenter__(self) -> Playground:
-        self.port = free_port()
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         preload = await asyncio.to_thread(self._write)
-        self._process = await asyncio.create_subprocess_exec(
+        await self.begin(
             str(programs.node()), "--require", str(preload), str(self.program), "start",
-            "--app-endpoint", self.endpoint, "--channel-id", "msteams", "--port", str(self.port), "--disable-telemetry",
-            cwd=self.folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=self._environment(),
-            process_group=0,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._answering()
-        except TimeoutError as error:
-            await self.stop()
-            raise SettingsError(
+            "--app-endpoint", self.endpoint, "--channel-id", "msteams", "--port", str(port), "--disable-telemetry",
+            probe="/_internal/v1/config",
+            refusal=SettingsError(
                 "the Microsoft 365 Agents Playground did not start",
                 mend=f"Its log is {self.folder / 'playground.log'} (kept with --data). Try again.",
-            ) from error
+            ),
+            cwd=self.folder,
+            env=self._environment(),
+        )  # fmt: skip
         return self
 
     def _write(self) -> Path:
@@ -209,24 +196,5 @@ class Playground:
             "TEAMSAPPTESTER_LOGFILE": str(self.folder / "playground.log"),
         }
 
-    async def _answering(self) -> None:
-        async with aiohttp.ClientSession() as http:
-            while True:
-                if self._process is None or self._process.returncode is not None:
-                    raise TimeoutError
-                try:
-                    async with http.get(f"{self.url}/_internal/v1/config") as answer:
-                        if (await answer.json(content_type=None))["config"]["tenantId"] == TENANT:
-                            return
-                except (aiohttp.ClientError, ValueError, KeyError, TypeError):
-                    pass
-                await asyncio.sleep(0.05)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def stop(self) -> None:
-        process, self._process = self._process, None
-        await programs.stop(process)
+    def is_ours(self, answer: Any) -> bool:
+        return bool(answer["config"]["tenantId"] == TENANT)
