@@ -23,7 +23,6 @@ MAX_ROWS = 20_000  # of a list; what is beyond is counted
 CLASS_WORDS = {int(number): word for word, number in sql.CLASSES.items()}
 SEVERITY_WORDS = {int(s): s.name.lower() for s in Severity}
 _RESOLVED = Status.RESOLVED.value
-_SET_ASIDE = frozenset({Status.SUPPRESSED.value, Status.EXCEPTED.value})
 _AT_ONCE = 1000  # keys of one statement
 
 _ROW = (
@@ -149,7 +148,7 @@ def _times() -> Callable[[datetime | None], str | None]:
 def status_word(status: str, result: int) -> str:
     if status == _RESOLVED:
         return "resolved"
-    if status in _SET_ASIDE:
+    if status in sql.SET_ASIDE:
         return "suppressed"
     return "in_progress" if result == _IN_PROGRESS else "new"
 

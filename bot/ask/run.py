@@ -182,7 +182,7 @@ def _group(by: str) -> tuple[Any, Any, Any]:
     if by == "status":
         key = case(
             (F.status == Status.RESOLVED.value, "resolved"),
-            (F.status.in_(["suppressed", "excepted"]), "suppressed"),
+            (F.status.in_(sql.SET_ASIDE), "suppressed"),
             (F.result == int(SourceStatus.IN_PROGRESS), "in_progress"),
             else_="new",
         )
@@ -358,7 +358,7 @@ def _open_over(
     # What was set aside before times were kept never counts as open, so it never leaves either.
     left_at = sql.closed_at()
     gone = _histogram(conn, left_at, kept, spans, f)
-    undated = and_(kept, left_at.is_(None), F.status.in_(["suppressed", "excepted"]))
+    undated = and_(kept, left_at.is_(None), F.status.in_(sql.SET_ASIDE))
     never = _histogram(conn, F.first_seen, undated, spans, f)
     values, now_open = [], int(base)
     for plus, minus, out in zip(came, gone, never, strict=True):

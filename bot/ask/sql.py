@@ -43,7 +43,7 @@ SEVERITIES = {s.name.lower(): int(s) for s in Severity}
 OPEN = tuple(status.value for status in OPEN_STATUSES)
 CLOSED = tuple(status.value for status in Status if status not in OPEN_STATUSES)
 _DEAR = frozenset({"fixed_late", "fixed_in_time"})
-_SET_ASIDE = (Status.SUPPRESSED.value, Status.EXCEPTED.value)
+SET_ASIDE = (Status.SUPPRESSED.value, Status.EXCEPTED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def open_at(at: datetime, *, or_same: bool = False) -> ColumnElement[bool]:
     seen = F.first_seen <= at if or_same else F.first_seen < at
     left = closed_at() <= at if or_same else closed_at() < at
     # A row set aside before times were kept has none: it counts as set aside all along.
-    return and_(seen, not_(func.coalesce(left, F.status.in_(_SET_ASIDE))))
+    return and_(seen, not_(func.coalesce(left, F.status.in_(SET_ASIDE))))
 
 
 _EVERY_STATUS = tuple(status.value for status in Status)
@@ -248,7 +248,7 @@ def _status(value: str, f: Frame) -> ColumnElement[bool]:
         case "in_progress":
             return and_(is_open(f), in_progress)
         case "suppressed":
-            return and_(F.status.in_(_SET_ASIDE), func.coalesce(F.suppressed_at <= f.now, true()))
+            return and_(F.status.in_(SET_ASIDE), func.coalesce(F.suppressed_at <= f.now, true()))
         case "resolved":
             return and_(F.status == Status.RESOLVED.value, F.resolved_at <= f.now)
         case _:
@@ -318,7 +318,7 @@ def _within(one: p.Within, f: Frame) -> ColumnElement[bool]:
     if one.field == "resolved_at":
         bounds.append(F.status == Status.RESOLVED.value)
     if one.field == "suppressed_at":
-        bounds.append(F.status.in_(_SET_ASIDE))
+        bounds.append(F.status.in_(SET_ASIDE))
     if one.start is not None:
         bounds.append(column >= one.start)
     if one.end is not None:

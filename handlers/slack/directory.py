@@ -50,13 +50,8 @@ class SlackDirectory:
         if not isinstance(user, dict) or user.get("id") != who.user:
             raise Refused(f"Slack's answer about {who.user} is about somebody else.")
         team = await self._our_team()
-        return Standing(
-            active=not user.get("deleted", False),
-            guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
-            external=is_external(user, team) or who.tenant != team,
-            bot=bool(user.get("is_bot") or user.get("is_workflow_bot") or who.user == SLACKBOT),
-            checked_at=now,
-        )
+        standing = standing_of(user, team, now)
+        return standing if who.tenant == team else standing.model_copy(update={"external": True})
 
     async def groups(self, who: PlatformIdentity) -> frozenset[str]:
         """Ids of those Slack user groups named in the settings that hold the user."""
@@ -93,7 +88,18 @@ class SlackDirectory:
         return self._team
 
 
-def is_external(user: dict[str, Any], team: str) -> bool:
+def standing_of(user: dict[str, Any], team: str, now: datetime) -> Standing:
+    """What users.info says of ``user``, seen from our workspace ``team``."""
+    return Standing(
+        active=not user.get("deleted", False),
+        guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+        external=_is_external(user, team),
+        bot=bool(user.get("is_bot") or user.get("is_workflow_bot") or user.get("id") == SLACKBOT),
+        checked_at=now,
+    )
+
+
+def _is_external(user: dict[str, Any], team: str) -> bool:
     """Of another workspace (Slack Connect). On Enterprise Grid a user may belong to several workspaces of ours."""
     if user.get("is_stranger"):
         return True

@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.domain.errors import ConnectorError
 from bot.domain.ids import Clock
 
-from .directory import is_external
+from .directory import standing_of
 from .web import call
 
 log = logging.getLogger(__name__)
@@ -59,19 +59,18 @@ class SlackRoster:
     async def _look(self, user: str, team: str, now: datetime, turns: asyncio.Semaphore) -> None:
         async with turns:
             found = (await call(self._client.users_info(user=user))).get("user")
-        why = _why_not(found if isinstance(found, dict) else {}, user, team)
+        why = _why_not(found if isinstance(found, dict) else {}, user, team, now)
         if len(self._held) >= 20 * MOST:
             self._held.clear()
         self._held[user] = why, now + BELIEVED
 
 
-def _why_not(found: dict[str, Any], user: str, team: str) -> str:
+def _why_not(found: dict[str, Any], user: str, team: str, now: datetime) -> str:
     if found.get("id") != user:
         return _UNREAD
-    if found.get("deleted") or found.get("is_bot"):  # nobody reads there
+    standing = standing_of(found, team, now)
+    if not standing.active or standing.bot:  # nobody reads there
         return ""
-    if is_external(found, team):
+    if standing.external:
         return "People of another organisation are in this channel."
-    if found.get("is_restricted") or found.get("is_ultra_restricted"):
-        return "Guests are in this channel."
-    return ""
+    return "Guests are in this channel." if standing.guest else ""

@@ -62,7 +62,6 @@ T = TypeVar("T")
 PATIENCE = 8.0  # seconds; Teams gives an invoke up after some more
 CARD, MESSAGE = adaptive.CONTENT_TYPE, "application/vnd.microsoft.activity.message"
 _CALLED = re.compile(r"^[/@]gatehouse\b[:,]?", re.I)  # in the 1:1 chat nobody has to call us, but may
-LATER = "This takes a little longer. I tell you in our chat how it ends."
 SEEN, _NEVER = timedelta(minutes=10), datetime.min.replace(tzinfo=UTC)
 _UNKNOWN = Notice(ok=False, said="This button is of another version of Gatehouse.", mend="Use a newer card.")
 
@@ -133,9 +132,9 @@ class TeamsDesk:
             return await self._looked(origin, ids)
         verb = pressed.verb
         if not await self.received(origin, activity, self.kind_of(verb)):
-            return {"statusCode": 200, "type": MESSAGE, "value": "This was received already; the card shows how it is."}
+            return {"statusCode": 200, "type": MESSAGE, "value": dialogs.AGAIN}
         reply = await self.in_time(origin, self.answer(origin, verb, ids, pressed.given, click))
-        return _body(reply) if reply else {"statusCode": 200, "type": MESSAGE, "value": LATER}
+        return _body(reply) if reply else {"statusCode": 200, "type": MESSAGE, "value": dialogs.LATER}
 
     @staticmethod
     def kind_of(verb: str) -> str:

@@ -72,8 +72,7 @@ class TeamsWire:
 
     async def members(self, service_url: str, conversation: str) -> tuple[list[dict[str, Any]], bool]:
         """Who is in a conversation, read now: one page of 500 people, and whether that is everybody."""
-        path = f"v3/conversations/{quote(conversation, safe='')}/pagedmembers?pageSize=500"
-        found = await self._call("GET", service_url, path, None)
+        found = await self.roster(service_url, conversation)
         listed = found.get("members")
         people = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         return people, not found.get("continuationToken")
