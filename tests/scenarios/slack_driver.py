@@ -19,7 +19,7 @@ from tests.unit.slack.fakes import SECRET
 
 from . import words
 from .people import PEOPLE, Person
-from .script import ANSWER, DIGEST, GLASS, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
+from .script import ANSWER, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
 from .world import BOT_IN_SLACK, Run
 
 NAMES = {person.slack: person.name for person in PEOPLE.values() if person.known}
@@ -91,9 +91,7 @@ class SlackDriver:
     async def _see(self, person: Person, on: str) -> Shown:
         if on in {MINE, ANSWER}:
             return self.mine[person.key]
-        kind = {GLASS: "glass", DIGEST: "digest"}.get(on, "cause")
-        subject = self._run.lab.causes[on] if kind == "cause" else ""
-        channel, ts = await self._run.posted(kind, subject, "slack")
+        channel, ts = await self._run.stands(on, "slack")
         return Shown("message", self._run.lab.slack.messages[channel, ts])
 
     def _heard(self, person: Person, log: list[dict[str, Any]]) -> Shown | None:

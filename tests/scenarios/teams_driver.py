@@ -16,7 +16,7 @@ from tests.unit.teams.world import APP, TENANT
 
 from . import words
 from .people import PEOPLE, Person
-from .script import ANSWER, DIGEST, GLASS, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
+from .script import ANSWER, MINE, About, Find, Home, Move, Press, Say, Send, Thumb, Type
 from .world import Run
 
 US = {"type": "mention", "text": "<at>Gatehouse</at>", "mentioned": {"id": f"28:{APP}", "name": "Gatehouse"}}
@@ -85,9 +85,7 @@ class TeamsDriver:
         """What this person sees there: their own card, where Teams is told to ask for it."""
         if on in {MINE, ANSWER}:
             return self.mine[person.key]
-        kind = {GLASS: "glass", DIGEST: "digest"}.get(on, "cause")
-        subject = self._run.lab.causes[on] if kind == "cause" else ""
-        place, message = await self._run.posted(kind, subject, "teams")
+        place, message = await self._run.stands(on, "teams")
         shown = _shown(self._run.lab.tenant.messages[place, message])
         refresh = shown.card.get("refresh") or {}
         if person.member not in refresh.get("userIds", ()):

@@ -56,6 +56,7 @@ from tests.unit.teams.world import APP, TENANT
 from .fakes import BEGIN, Estate, Numbered, Slack, StepClock, Tenant
 from .people import PEOPLE, Person, channel_of
 from .rows import rows_of
+from .script import DIGEST, GLASS
 from .shown import Shown, noted
 
 BEGIN_DB = "begin.db"
@@ -330,6 +331,11 @@ class Run:
     @property
     def engine(self) -> Engine:
         return self.services.engine
+
+    async def stands(self, on: str, platform: str) -> tuple[str, str]:
+        """Where what a step is on stands: a broken glass, a digest, or a cause by its name here."""
+        kind = {GLASS: "glass", DIGEST: "digest"}.get(on, "cause")
+        return await self.posted(kind, self.lab.causes[on] if kind == "cause" else "", platform)
 
     async def posted(self, kind: str, subject: str, platform: str) -> tuple[str, str]:
         """Channel and message of a post."""

@@ -5,18 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from .fakes import FakeSlack, World, build_world
+from .fakes import FakeSlack, World, living
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await build_world(tmp_path)
-    yield made
-    await made.app.desk.drain()
-    await made.http.close()
-    await made.slack.server.close()
-    await made.db.close()
-    assert made.slack.wrong == []  # whatever was sent, Slack would take it
+    async with living(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -543,6 +545,18 @@ def action_body(
             {"type": "button", "action_id": action, "block_id": "b", "value": json.dumps(value), "action_ts": "9.9"}
         ],
     }
+
+
+@asynccontextmanager
+async def living(path: Path, **more: Any) -> AsyncIterator[World]:
+    """A world until the test is over."""
+    made = await build_world(path, **more)
+    yield made
+    await made.app.desk.drain()
+    await made.http.close()
+    await made.slack.server.close()
+    await made.db.close()
+    assert made.slack.wrong == []  # whatever was sent, Slack would take it
 
 
 async def build_world(path: Path, **more: Any) -> World:

@@ -20,7 +20,7 @@ from bot.store.findings import FINDINGS
 from bot.store.posts import POSTS
 from handlers.slack.app import resume
 
-from .fakes import ALICE, CHANNEL, NOW, TEAM, World, build_world, cause_view
+from .fakes import ALICE, CHANNEL, NOW, TEAM, World, cause_view, living
 
 DM = "D01ALICE"
 MINUTES = itertools.count(1)
@@ -103,19 +103,11 @@ async def press(world: World, element: dict[str, Any], *, channel: str = DM, thr
 @pytest.fixture
 async def team_world(tmp_path: Path) -> AsyncIterator[World]:
     """Where an asker sees the own team's findings only."""
-    made = await build_world(
-        tmp_path,
-        ask={"visibility": "team", "see_everything": ["ciso"]},
-        routing={"owners": {"payments": {"name": "Payments", "channels": ["slack:C02PAY"]},
-                            "web": {"name": "Web", "channels": ["slack:C03WEB"]}},
-                 "fallback": [f"slack:{CHANNEL}"]},
-    )  # fmt: skip
-    yield made
-    await made.app.desk.drain()
-    await made.http.close()
-    await made.slack.server.close()
-    await made.db.close()
-    assert made.slack.wrong == []
+    owners = {"payments": {"name": "Payments", "channels": ["slack:C02PAY"]},
+              "web": {"name": "Web", "channels": ["slack:C03WEB"]}}  # fmt: skip
+    routing = {"owners": owners, "fallback": [f"slack:{CHANNEL}"]}
+    async with living(tmp_path, ask={"visibility": "team", "see_everything": ["ciso"]}, routing=routing) as made:
+        yield made
 
 
 # --- direct messages -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from bot.store import clicks
 from cards import lint
 from handlers.slack.app import resume
 
-from .fakes import ALICE, CHANNEL, NOW, World, build_world
+from .fakes import ALICE, CHANNEL, NOW, World, living
 
 ACTOR = "T01ACME/U01ALICE"
 PEOPLE = {"bob": {"name": "Bob Brown", "slack": "T01ACME/U02BOB"}, "tess": {"name": "Tess", "teams": "t/u"},
@@ -23,13 +23,8 @@ GIVEN = {"to": "bob", "days": "7", "environment": "dev", "account": "", "playboo
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = await build_world(tmp_path, people=PEOPLE)
-    yield made
-    await made.app.desk.drain()
-    await made.http.close()
-    await made.slack.server.close()
-    await made.db.close()
-    assert made.slack.wrong == []
+    async with living(tmp_path, people=PEOPLE) as made:
+        yield made
 
 
 async def test_the_dialog_names_who_has_an_account_here_and_delegates(world: World) -> None:

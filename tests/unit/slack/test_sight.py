@@ -26,7 +26,7 @@ from bot.store.tables import CauseRow, ObservationRow
 from tests.unit.intake.test_stewardship import APPROVER
 from tests.unit.intake.test_stewardship import actor as approver
 
-from .fakes import CHANNEL, NOW, World, action_body, build_world, plan_view, request_view
+from .fakes import CHANNEL, NOW, World, action_body, living, plan_view, request_view
 from .test_asking import blocks, card_at, say, seed
 from .test_glass import Glass
 from .test_rules import People
@@ -72,14 +72,9 @@ def approves(world: Any) -> None:
 @pytest.fixture
 async def teams(tmp_path: Path) -> AsyncIterator[World]:
     owners = {"payments": {"name": "Payments", "channels": [f"slack:{OUR_CHANNEL}"]}}
-    made = await build_world(tmp_path, ask={"visibility": "team"}, routing={"owners": owners})
-    two_teams(made, made.app.desk.engine)
-    yield made
-    await made.app.desk.drain()
-    await made.http.close()
-    await made.slack.server.close()
-    await made.db.close()
-    assert made.slack.wrong == []
+    async with living(tmp_path, ask={"visibility": "team"}, routing={"owners": owners}) as made:
+        two_teams(made, made.app.desk.engine)
+        yield made
 
 
 async def test_findings_lists_the_own_team_s_alone(teams: World) -> None:

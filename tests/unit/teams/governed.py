@@ -32,13 +32,13 @@ from bot.store.tables import CauseRow, FindingRow, LedgerRow
 from cards.lint_adaptive import problems
 from handlers.teams.desk import TeamsDesk
 from handlers.teams.directory import TeamsDirectory
-from handlers.teams.payloads import origin_of
 from handlers.teams.wire import TeamsWire
 from tests.unit.cards.test_adaptive import schema_problems
 from tests.unit.narrative.kit import Mapper, lamp
 from tests.unit.remediation.conftest import FakeClock, Lamps, OneBook
 from tests.unit.remediation.standing_kit import BUILT_IN, IN_DEV, TaggedLamps
 
+from .kit import checked, handed_on
 from .test_wire import Connector
 from .world import APP, CHANNEL, TENANT, activity, press
 
@@ -121,15 +121,7 @@ class Governed:
         return str((await self.finding(names[0])).cause_id)
 
     async def come(self, what: dict[str, Any]) -> dict[str, Any]:
-        what = {**what, "serviceUrl": self.url}
-        origin = origin_of(what)
-        await self.desk.seen(origin, what)
-        if what["type"] == "invoke":
-            return await self.desk.invoked(origin, what)
-        if what["type"] == "message":
-            await self.desk.said(origin, what)
-            await self.desk.drain()
-        return {}
+        return await handed_on(self.desk, what, self.url)
 
     async def press(
         self, who: str, verb: str, value: Mapping[str, Any], given: dict[str, str] | None = None, **more: Any
@@ -138,11 +130,8 @@ class Governed:
         ``id`` says which."""
         self._number += 1
         user = IDS.get(who, OUTSIDER)
-        answer = await self.come(press(f"gh.{verb}", dict(value), user, given, **({"id": f"i-{self._number}"} | more)))
-        assert answer["statusCode"] == 200
-        if answer["type"].endswith("card.adaptive"):
-            assert problems(answer["value"]) == schema_problems(answer["value"]) == []
-        return answer
+        what = press(f"gh.{verb}", dict(value), user, given, **({"id": f"i-{self._number}"} | more))
+        return checked(await self.come(what))
 
     async def say(self, who: str, text: str, *, mentions: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The card that answers what was typed: in the 1:1 chat, or in a channel where somebody is mentioned."""

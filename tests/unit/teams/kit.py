@@ -30,6 +30,27 @@ from .test_wire import Clock, Connector
 from .world import press, settings
 
 
+async def handed_on(desk: TeamsDesk, what: dict[str, Any], url: str) -> dict[str, Any]:
+    """As the door does it."""
+    what = {**what, "serviceUrl": url}
+    origin = origin_of(what)
+    await desk.seen(origin, what)
+    if what["type"] == "invoke":
+        return await desk.invoked(origin, what)
+    if what["type"] == "message":
+        await desk.said(origin, what)
+        await desk.drain()
+    return {}
+
+
+def checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a press, where it is a card one that Teams takes."""
+    assert answer["statusCode"] == 200
+    if answer["type"].endswith("card.adaptive"):
+        assert problems(answer["value"]) == schema_problems(answer["value"]) == []
+    return answer
+
+
 @dataclass
 class World:
     connector: Connector
@@ -39,25 +60,12 @@ class World:
     desk: TeamsDesk
 
     async def come(self, what: dict[str, Any]) -> dict[str, Any]:
-        """As the door hands it on."""
-        what = {**what, "serviceUrl": self.url}
-        origin = origin_of(what)
-        await self.desk.seen(origin, what)
-        if what["type"] == "invoke":
-            return await self.desk.invoked(origin, what)
-        if what["type"] == "message":
-            await self.desk.said(origin, what)
-            await self.desk.drain()
-        return {}
+        return await handed_on(self.desk, what, self.url)
 
     async def press(self, verb: str, value: dict[str, Any], given: dict[str, str] | None = None,
                     **more: Any) -> dict[str, Any]:  # fmt: skip
         """The card the person sees, checked."""
-        answer = await self.come(press(verb, value, given=given, **more))
-        assert answer["statusCode"] == 200
-        if answer["type"].endswith("card.adaptive"):
-            assert problems(answer["value"]) == schema_problems(answer["value"]) == []
-        return answer
+        return checked(await self.come(press(verb, value, given=given, **more)))
 
     def clicks(self) -> list[tuple[str, str]]:
         rows = self.db.read_sync(lambda conn: conn.exec_driver_sql("SELECT kind, state FROM clicks").all())
